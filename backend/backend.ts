@@ -1,0 +1,176 @@
+/** The whole backend, put together: rest, relay and endpoints on one store. */
+import type { AddressInfo } from 'node:net';
+import { VmcError } from '../shared/errors.ts';
+import { isErrno } from '../shared/files.ts';
+import { KeyedMutex } from '../shared/keyed-mutex.ts';
+import type { Log } from '../shared/log.ts';
+import { makeFirstCode, needsFirstCode } from './accounts/first-code.ts';
+import { accountHandlers } from './accounts/handlers.ts';
+import type { Config } from './config.ts';
+import { Endpoints } from './endpoints/endpoints.ts';
+import { hostHandlers } from './hosts/handlers.ts';
+import { HostLinks } from './hosts/links.ts';
+import type { MachineDeps } from './machines/deps.ts';
+import { driveHandlers } from './machines/drive-handlers.ts';
+import { endpointHandlers } from './machines/endpoint-handlers.ts';
+import { Settler } from './machines/settle.ts';
+import { vmHandlers } from './machines/vm-handlers.ts';
+import { Heartbeat } from './net/heartbeat.ts';
+import { Capture } from './relay/capture.ts';
+import { Relay } from './relay/relay.ts';
+import { makeRestServer } from './rest/server.ts';
+import { findCaller } from './rest/sessions.ts';
+import { Sockets } from './sockets.ts';
+import { initStateFolder } from './state-folder.ts';
+import { openStore, type Store } from './store/store.ts';
+
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
+export interface BackendDeps {
+  log: Log;
+  /** Milliseconds since 1970. */
+  now?: () => number;
+  /** Says one line to the administrator who watches the first start. */
+  announce?: (line: string) => void;
+}
+
+export interface RunningBackend {
+  /** https://host:port */
+  url: string;
+  /** SHA-256 of its SPKI, lower-case hex. */
+  pin: string;
+  close(): Promise<void>;
+}
+
+/** @throws VmcError 'bad-config' or 'bad-data' for a state folder that cannot be used, 'port-in-use'. */
+export async function startBackend(config: Config, deps: BackendDeps): Promise<RunningBackend> {
+  const { log, now = Date.now } = deps;
+  const { keys } = await initStateFolder(config.stateDir, new Date(now()));
+  const { pin } = keys;
+  const capture = openCapture(config, log);
+  const store = openStore(config.stateDir);
+  const heartbeat = new Heartbeat();
+  let url = config.publicUrl;
+
+  store.vms.markInterrupted('The backend stopped while it was being made.');
+  store.drives.markInterrupted();
+  const tidyTimer = setInterval(() => tidy(store, now(), config.auditDays), HOUR_MS);
+  tidyTimer.unref();
+  tidy(store, now(), config.auditDays);
+
+  const audit = (actor: string, action: string, target: string) =>
+    store.audit.add({ at: now(), actor, action, target, result: 'ok' });
+  const relay = new Relay({
+    vmKey: (vmId) => store.vms.get(vmId)?.ed25519 ?? undefined,
+    pin,
+    heartbeat,
+    limits: config.relay,
+    capture: capture && ((bytes) => capture.write(bytes)),
+    paired: (userId, vmId) => audit(userId, 'relay.pair', vmId),
+  });
+  const links = new HostLinks({
+    hostKey: (hostId) => store.hosts.get(hostId)?.ed25519 ?? undefined,
+    pin,
+    heartbeat,
+    linked(hostId) {
+      store.hosts.seen(hostId, now());
+      audit(hostId, 'host.link', hostId);
+      log.info('host linked', { hostId });
+    },
+    lost(hostId) {
+      store.hosts.seen(hostId, now());
+      audit(hostId, 'host.lost', hostId);
+      log.warn('host lost', { hostId });
+    },
+    reported(hostId, report) {
+      store.hosts.seen(hostId, now());
+      settler.onReport(hostId, report);
+    },
+    badReport: (hostId) => log.warn('host report not understood', { hostId }),
+  });
+  const endpoints = new Endpoints(config.endpoints, now);
+  const machines: MachineDeps = {
+    store,
+    links,
+    relay,
+    endpoints,
+    mutex: new KeyedMutex(),
+    log,
+    now,
+    publicUrl: () => url,
+    pin,
+    limits: config.limits,
+  };
+  const settler = new Settler(machines);
+  const app = makeRestServer({
+    keys,
+    store,
+    log,
+    now,
+    limits: config.limits,
+    handlers: {
+      ...accountHandlers({
+        store,
+        pin,
+        now,
+        sessionHours: config.sessionHours,
+        sessionEnded: (sessionId) => endpoints.closeOfSession(sessionId),
+      }),
+      ...hostHandlers({ store, links, now }),
+      ...vmHandlers(machines),
+      ...driveHandlers(machines),
+      ...endpointHandlers(machines),
+    },
+  });
+  const sockets = new Sockets({
+    relay,
+    links,
+    findCaller: (authorization) => findCaller(store, authorization, now()),
+    mayReach: (userId, vmId) => store.vms.get(vmId)?.ownerId === userId,
+    limits: config.relay,
+  });
+
+  const close = async () => {
+    clearInterval(tidyTimer);
+    app.server.close(); // no new connections; what hangs on the old ones ends next
+    await sockets.close();
+    await endpoints.closeAll();
+    await app.close();
+    await settler.idle();
+    heartbeat.close();
+    capture?.close();
+    store.close();
+  };
+  try {
+    sockets.serve(app.server);
+    await app.listen({ host: config.listen.address, port: config.listen.port });
+  } catch (error) {
+    await close();
+    if (!isErrno(error, 'EADDRINUSE')) throw error;
+    const { address, port } = config.listen;
+    throw new VmcError('port-in-use', `Another program listens at ${address} port ${port}.`, `ss -ltnp shows which.`);
+  }
+  const { port } = app.server.address() as AddressInfo;
+  if (config.listen.port === 0) url = `https://${config.listen.address}:${port}`;
+  log.info('listening', { url, port, pin });
+  if (needsFirstCode(store)) deps.announce?.(`First account: connect claim --code ${makeFirstCode(store, now())}`);
+  return { url, pin, close };
+}
+
+function openCapture(config: Config, log: Log): Capture | undefined {
+  const { captureFile } = config.relay;
+  if (captureFile === undefined) return undefined;
+  log.warn('RELAY CAPTURE IS ON: everything that passes the relay is appended to a file', { captureFile });
+  try {
+    return new Capture(captureFile);
+  } catch (cause) {
+    throw new VmcError('bad-config', `The capture file ${captureFile} cannot be opened.`, undefined, { cause });
+  }
+}
+
+function tidy(store: Store, now: number, auditDays: number): void {
+  store.sessions.removeExpired(now);
+  store.codes.removeExpired(now);
+  store.audit.removeBefore(now - auditDays * DAY_MS);
+}

@@ -1,0 +1,53 @@
+/** What the flows of VMs, drives and endpoints work with, and who may see which of them. */
+import { VmcError } from '../../shared/errors.ts';
+import type { KeyedMutex } from '../../shared/keyed-mutex.ts';
+import type { Log } from '../../shared/log.ts';
+import type { Endpoints } from '../endpoints/endpoints.ts';
+import type { HostLinks } from '../hosts/links.ts';
+import type { Relay } from '../relay/relay.ts';
+import { isAdmin } from '../rest/sessions.ts';
+import type { Account } from '../store/accounts.ts';
+import type { DriveRow } from '../store/drives.ts';
+import type { Store } from '../store/store.ts';
+import type { VmRow } from '../store/vms.ts';
+
+export interface MachineDeps {
+  store: Store;
+  links: HostLinks;
+  relay: Relay;
+  endpoints: Endpoints;
+  /** Keys: `vm:ID`, `drive:ID`. Everything that a host does to one of them happens one at a time. */
+  mutex: KeyedMutex;
+  log: Log;
+  now: () => number;
+  /** What new VMs are told to connect to, and its pin. */
+  publicUrl(): string;
+  pin: string;
+  limits: { vmsPerUser: number; drivesPerUser: number };
+}
+
+export const vmKey = (vmId: string): string => `vm:${vmId}`;
+export const driveKey = (driveId: string): string => `drive:${driveId}`;
+
+/** Somebody else's VM looks like one that does not exist, so that ids tell nothing. @throws VmcError 'not-found'. */
+export function ownVm(store: Store, account: Account, vmId: string): VmRow {
+  const vm = store.vms.get(vmId);
+  if (vm === undefined || vm.ownerId !== account.userId) throw noSuch('VM', vmId, 'connect vm list');
+  return vm;
+}
+
+/** For looking and for power: administrators too. @throws VmcError 'not-found'. */
+export function visibleVm(store: Store, account: Account, vmId: string): VmRow {
+  const vm = isAdmin(account) ? store.vms.get(vmId) : undefined;
+  return vm ?? ownVm(store, account, vmId);
+}
+
+/** @throws VmcError 'not-found'. */
+export function ownDrive(store: Store, account: Account, driveId: string): DriveRow {
+  const drive = store.drives.get(driveId);
+  if (drive === undefined || drive.ownerId !== account.userId) throw noSuch('drive', driveId, 'connect drive list');
+  return drive;
+}
+
+const noSuch = (what: string, id: string, command: string) =>
+  new VmcError('not-found', `You have no ${what} ${id}.`, `What you have is shown by: ${command}`);

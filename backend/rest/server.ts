@@ -1,0 +1,155 @@
+/** HTTPS with every route of the table on it. Handlers know nothing of HTTP. */
+import type { Server } from 'node:https';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import { publicError, VmcError } from '../../shared/errors.ts';
+import { errorFields, type Log } from '../../shared/log.ts';
+import { TLS_OPTIONS } from '../../shared/net/tls.ts';
+import { ERROR_STATUS, routes } from '../../shared/rest-api/index.ts';
+import type { Route } from '../../shared/rest-api/route.ts';
+import { printable } from '../../shared/run.ts';
+import { describeIssues } from '../../shared/validate.ts';
+import { plainAddress } from '../net/addresses.ts';
+import { Admission } from '../net/admission.ts';
+import { RateLimit } from '../net/rate-limit.ts';
+import type { ServerKeys } from '../state-folder.ts';
+import type { Store } from '../store/store.ts';
+import { type Handlers, RestRequest } from './handler.ts';
+import { findCaller, requireAuth } from './sessions.ts';
+
+const MAX_BODY_BYTES = 64 * 1024;
+const REQUEST_TIMEOUT_MS = 15_000;
+
+export interface RestDeps {
+  keys: ServerKeys;
+  store: Store;
+  handlers: Handlers;
+  log: Log;
+  now: () => number;
+  limits: { connections: number; connectionsPerAddress: number; unauthenticatedPerMinute: number };
+}
+
+export type RestServer = FastifyInstance<Server>;
+
+export function makeRestServer(deps: RestDeps): RestServer {
+  const { keys, log, now, limits } = deps;
+  const app: RestServer = Fastify({
+    https: {
+      ...TLS_OPTIONS,
+      key: keys.key,
+      cert: keys.certificate,
+      ALPNProtocols: ['http/1.1'],
+      handshakeTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      maxHeaderSize: 8 * 1024,
+    },
+    bodyLimit: MAX_BODY_BYTES,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: 60_000,
+    forceCloseConnections: true,
+    logger: false,
+  });
+  limitConnections(app.server, limits);
+  const running = new Set<Promise<unknown>>();
+  app.addHook('onClose', async () => void (await Promise.allSettled(running)));
+  const strangers = new RateLimit(limits.unauthenticatedPerMinute, now);
+  for (const [name, route] of Object.entries(routes)) {
+    const handle = deps.handlers[name as keyof Handlers] as AnyHandler;
+    app.route({
+      method: route.method,
+      url: route.path,
+      handler: async (request, reply) => {
+        const address = plainAddress(request.socket.remoteAddress);
+        if (route.auth === 'none' && !strangers.allow(address))
+          throw new VmcError('limit', 'Too many requests from this address.', 'Wait a minute.');
+        reply.header('cache-control', 'no-store');
+        const answered = answer(deps, { name, route, handle }, request, address);
+        running.add(answered);
+        return answered.finally(() => running.delete(answered));
+      },
+    });
+  }
+  app.setErrorHandler((error, request, reply) => sendError(error, request, reply, log));
+  app.setNotFoundHandler((request, reply) => {
+    const path = printable(request.url.split('?')[0] ?? '').slice(0, 200);
+    log.info('unknown path', { method: request.method, path });
+    const error = new VmcError('not-found', 'There is nothing at this path.', 'Are both sides of the same version?');
+    return reply.status(404).send({ error: error.toJSON() });
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    if (request.routeOptions.url === undefined) return;
+    log.info('request', {
+      method: request.method,
+      route: request.routeOptions.url,
+      status: reply.statusCode,
+      ms: Math.round(reply.elapsedTime),
+    });
+  });
+  return app;
+}
+
+type AnyHandler = (input: { params: unknown; body: unknown }, request: RestRequest) => Promise<unknown>;
+
+interface Entry {
+  name: string;
+  route: Route;
+  handle: AnyHandler;
+}
+
+/** Who may comes first; then what was sent is looked at; what happened goes to the audit log. */
+async function answer(
+  { store, now }: RestDeps,
+  { name, route, handle }: Entry,
+  request: FastifyRequest,
+  address: string,
+): Promise<unknown> {
+  const caller = findCaller(store, request.headers.authorization, now());
+  requireAuth(route.auth, caller);
+  const params = parse(route.params, request.params ?? {});
+  const rest = new RestRequest(address, route.auth === 'none' ? undefined : caller, firstValue(params));
+  const audit = (result: string) => {
+    if (route.method === 'GET' || rest.actor === undefined) return;
+    store.audit.add({ at: now(), actor: rest.actor, action: name, target: rest.target ?? null, result });
+  };
+  try {
+    const result = await handle({ params, body: parse(route.body, request.body ?? {}) }, rest);
+    audit('ok');
+    return result;
+  } catch (error) {
+    audit(publicError(error).code);
+    throw error;
+  }
+}
+
+/** @throws VmcError 'bad-request' that names the fields at fault, never their values. */
+function parse(schema: Route['params'], value: unknown): unknown {
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new VmcError('bad-request', `${describeIssues(parsed.error)}.`);
+  return parsed.data;
+}
+
+/** The id in the path. */
+function firstValue(params: unknown): string | undefined {
+  const [value] = Object.values(params as Record<string, unknown>);
+  return typeof value === 'string' ? value : undefined;
+}
+
+function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Log): FastifyReply {
+  const status = (error as { statusCode?: unknown }).statusCode;
+  if (!(error instanceof VmcError) && typeof status === 'number' && status >= 400 && status < 500) {
+    const refused = new VmcError('bad-request', `The request cannot be read (status ${status}).`);
+    return reply.status(status).send({ error: refused.toJSON() });
+  }
+  const fields = publicError(error);
+  if (!(error instanceof VmcError))
+    log.error('request failed', { route: request.routeOptions.url, ...errorFields(error) });
+  return reply.status(ERROR_STATUS[fields.code] ?? 500).send({ error: fields });
+}
+
+function limitConnections(server: Server, limits: RestDeps['limits']): void {
+  const admission = new Admission(limits.connections, limits.connectionsPerAddress);
+  server.on('connection', (socket) => {
+    const leave = admission.enter(plainAddress(socket.remoteAddress));
+    if (leave === undefined) socket.destroy();
+    else socket.once('close', leave);
+  });
+}

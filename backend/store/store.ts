@@ -1,0 +1,31 @@
+/** All that the backend remembers. */
+import { join } from 'node:path';
+import { accountStore } from './accounts.ts';
+import { attachmentStore } from './attachments.ts';
+import { auditStore } from './audit.ts';
+import { codeStore } from './codes.ts';
+import { Database } from './database.ts';
+import { driveKeyStore } from './drive-keys.ts';
+import { driveStore } from './drives.ts';
+import { hostStore } from './hosts.ts';
+import { sessionStore } from './sessions.ts';
+import { vmStore } from './vms.ts';
+
+export type Store = ReturnType<typeof openStore>;
+
+export function openStore(stateDir: string) {
+  const db = new Database(join(stateDir, 'backend.sqlite'));
+  return {
+    transaction: <T>(work: () => T): T => db.transaction(work),
+    close: () => db.close(),
+    accounts: accountStore(db),
+    codes: codeStore(db),
+    sessions: sessionStore(db),
+    hosts: hostStore(db),
+    vms: vmStore(db),
+    drives: driveStore(db),
+    driveKeys: driveKeyStore(db),
+    attachments: attachmentStore(db),
+    audit: auditStore(db),
+  };
+}

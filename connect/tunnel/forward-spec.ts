@@ -1,0 +1,44 @@
+/** `8080` or `8080:18080`: a port of the VM, and the local one that leads to it. */
+import { VmcError } from '../../shared/errors.ts';
+
+export interface ForwardSpec {
+  vmPort: number;
+  /** 0: any that is free. */
+  localPort: number;
+}
+
+export interface PortRange {
+  from: number;
+  to: number;
+}
+
+const isPort = (port: number) => port >= 1 && port <= 65535;
+
+/** @throws VmcError 'bad-request'. */
+export function parseForward(text: string): ForwardSpec {
+  const [, vm, local] = /^(\d{1,5})(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const spec = { vmPort: Number(vm ?? 0), localPort: Number(local ?? 0) };
+  if (!isPort(spec.vmPort) || (local !== undefined && !isPort(spec.localPort)))
+    throw new VmcError(
+      'bad-request',
+      `${JSON.stringify(text)} is not PORT or PORT:LOCALPORT.`,
+      'For example 3389:13389.',
+    );
+  return spec;
+}
+
+export const portsText = (ranges: readonly PortRange[]): string =>
+  ranges.map(({ from, to }) => (from === to ? `${from}` : `${from}-${to}`)).join(', ');
+
+/** @throws VmcError 'forbidden' that names the ports which are allowed. */
+export function requireAllowed(vmName: string, allowed: readonly PortRange[], specs: readonly ForwardSpec[]): void {
+  const refused = specs.filter(({ vmPort }) => !allowed.some(({ from, to }) => vmPort >= from && vmPort <= to));
+  if (refused.length === 0) return;
+  throw new VmcError(
+    'forbidden',
+    `The VM ${vmName} does not let you reach port ${refused.map(({ vmPort }) => vmPort).join(', ')}.`,
+    allowed.length === 0
+      ? 'It allows none: its /etc/vmc/vmc.toml lists ports under [tunnel].'
+      : `It allows: ${portsText(allowed)}.`,
+  );
+}

@@ -1,0 +1,14 @@
+/** The only file here that reads the command line and sets the exit code. */
+import { runProgram } from '../shared/cli/program.ts';
+import { hostAgentProgram } from './cli/program.ts';
+
+const io = { stdout: process.stdout, stderr: process.stderr };
+
+/** Only the daemon asks for it: every other command ends at once when told to, and a repeat goes on where it stopped. */
+function stopSignal(): AbortSignal {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  return stop.signal;
+}
+
+process.exitCode = await runProgram(hostAgentProgram(io, stopSignal), process.argv.slice(2), io);

@@ -1,0 +1,100 @@
+/** What is packaged: one row a product. Everything else in this folder reads this table. */
+
+export const PRODUCT_NAMES = ['vmc', 'host-agent', 'backend', 'connect'] as const;
+export type ProductName = (typeof PRODUCT_NAMES)[number];
+
+export interface Product {
+  /** The command's name in /usr/bin, and the folder of its source. */
+  name: ProductName;
+  /** The Debian package's name; its files are in /usr/lib/<package>. */
+  package: string;
+  summary: string;
+  /** Debian packages it runs (Node's own needs are added to all). */
+  depends: readonly string[];
+  recommends: readonly string[];
+  /** Files of systemd/ that go to /usr/lib/systemd/system. */
+  units: readonly string[];
+  /**
+   * Symlinks that pull units in, made by the package itself: they also work in a chroot, and nobody switches them
+   * off by accident. `[folder under /usr/lib/systemd/system, unit]`.
+   */
+  wiring: readonly (readonly [string, string])[];
+  /** Other files: path on the machine → path in this repository. Those under /etc are conffiles. */
+  files: Readonly<Record<string, string>>;
+}
+
+/** What the pinned Node binary links to (readelf -d) beyond libc. */
+export const NODE_DEPENDS = ['libc6 (>= 2.28)', 'libatomic1', 'libstdc++6', 'libgcc-s1'] as const;
+
+/** Whatever brings the network up in the VM must not do so when the firewall could not be loaded. */
+const NETWORK_SERVICES = ['systemd-networkd.service', 'NetworkManager.service', 'networking.service'];
+
+export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
+  vmc: {
+    name: 'vmc',
+    package: 'vmc',
+    summary: 'controller inside a research VM: access, drives, firewall',
+    depends: [
+      'cryptsetup-bin',
+      'e2fsprogs',
+      'iproute2',
+      'mount',
+      'nftables',
+      'passwd',
+      'udev',
+      'util-linux',
+      'xfsprogs',
+    ],
+    recommends: ['openssh-sftp-server'],
+    units: ['vmc.service', 'vmc-firewall.service'],
+    wiring: [
+      ['multi-user.target.wants', 'vmc.service'],
+      ['sysinit.target.wants', 'vmc-firewall.service'],
+      ...NETWORK_SERVICES.map((service) => [`${service}.requires`, 'vmc-firewall.service'] as const),
+    ],
+    files: {
+      '/usr/lib/vmc/boot.nft': 'systemd/boot.nft',
+      '/usr/lib/sysctl.d/60-vmc.conf': 'systemd/60-vmc.sysctl.conf',
+      '/etc/vmc/vmc.toml': 'packaging/etc/vmc.toml',
+    },
+  },
+  'host-agent': {
+    name: 'host-agent',
+    package: 'vmc-host-agent',
+    summary: 'agent on a libvirt server that hosts research VMs',
+    depends: [
+      'dnsmasq-base',
+      'ipset',
+      'iproute2',
+      'iptables',
+      'libvirt-clients',
+      'libvirt-daemon-system',
+      'qemu-system-x86',
+      'qemu-utils',
+    ],
+    recommends: [],
+    units: ['host-agent.service'],
+    wiring: [],
+    files: { '/etc/vmc/host-agent.toml': 'packaging/etc/host-agent.toml' },
+  },
+  backend: {
+    name: 'backend',
+    package: 'vmc-backend',
+    summary: 'backend of research VMs: rest, relay and endpoints',
+    depends: [],
+    recommends: [],
+    units: ['backend.service'],
+    wiring: [],
+    files: { '/etc/vmc/backend.toml': 'packaging/etc/backend.toml' },
+  },
+  connect: {
+    name: 'connect',
+    package: 'vmc-connect',
+    summary: 'a person’s tool for research VMs: keys, drives, tunnels',
+    depends: [],
+    recommends: ['openssh-client'],
+    units: [],
+    wiring: [],
+    files: {},
+  },
+};

@@ -1,0 +1,80 @@
+/**
+ * Runs the checks and the tests, and ends with the line "N passed, N failed".
+ *
+ *   node scripts/test.ts quick   types, lint, unit and component tests: no VM, under two minutes
+ *   node scripts/test.ts all     all of that and the system tests, which boot real VMs
+ */
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { ensureDebianPackages } from '../lab/setup.ts';
+import { type Counts, TapSummary } from './tap-summary.ts';
+
+function runInherited(file: string, args: readonly string[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    // stdout carries what a person reads; npm's own JSON mode has no say in it.
+    const child = spawn(file, args, { stdio: ['ignore', 'inherit', 'inherit'] });
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+}
+
+async function check(what: string, file: string, args: readonly string[]): Promise<Counts> {
+  console.log(`== ${what}`);
+  const ok = (await runInherited(file, args)) === 0;
+  if (!ok) console.log(`not ok: ${what}`);
+  return ok ? { passed: 1, failed: 0, notRun: 0 } : { passed: 0, failed: 1, notRun: 0 };
+}
+
+async function tap(group: string, jobs: number, timeoutSeconds: number): Promise<Counts> {
+  console.log(`== ${group} tests`);
+  const summary = new TapSummary();
+  const child = spawn('tap', [`--jobs=${jobs}`, `--timeout=${timeoutSeconds}`, '--reporter=tap', ...globs(group)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code ?? 1));
+  });
+  for await (const line of createInterface({ input: child.stdout }))
+    for (const shown of summary.line(line)) console.log(shown);
+  const code = await ended;
+  const counts = summary.counts;
+  // A test that did not run is not a test that passed; and a runner that failed without a failed assertion failed all the same.
+  if (counts.notRun > 0) console.log(`not ok: ${counts.notRun} ${group} tests did not run`);
+  if (summary.files === 0) console.log(`not ok: there are no ${group} tests`);
+  if (code !== 0 && counts.failed === 0)
+    console.log(`not ok: the runner of the ${group} tests ended with code ${code}`);
+  const extra = counts.notRun + (summary.files === 0 || (code !== 0 && counts.failed === 0) ? 1 : 0);
+  return { ...counts, failed: counts.failed + extra };
+}
+
+function globs(group: string): string[] {
+  return group === 'component'
+    ? ['test/component/**/*.test.ts', 'test/cli/**/*.test.ts']
+    : group === 'unit'
+      ? ['test/unit/**/*.test.ts', 'test/*.test.ts']
+      : [`test/${group}/**/*.test.ts`];
+}
+
+async function main(mode: string | undefined): Promise<number> {
+  if (mode !== 'quick' && mode !== 'all') {
+    console.error('usage: node scripts/test.ts quick|all');
+    return 64;
+  }
+  const started = performance.now();
+  const all: Counts[] = [
+    await check('types', 'tsc', ['--noEmit']),
+    await check('lint and format', 'biome', ['check', '--error-on-warnings', '.']),
+  ];
+  const installed = await ensureDebianPackages();
+  if (installed.length > 0) console.log(`== installed ${installed.join(' ')}`);
+  all.push(await tap('unit', 2, 60), await tap('component', 2, 120));
+  if (mode === 'all') all.push(await tap('system', 1, 900));
+  const passed = all.reduce((sum, counts) => sum + counts.passed, 0);
+  const failed = all.reduce((sum, counts) => sum + counts.failed, 0);
+  console.log(`\n${Math.round((performance.now() - started) / 1000)} s`);
+  console.log(`${passed} passed, ${failed} failed`);
+  return failed === 0 ? 0 : 1;
+}
+
+process.exitCode = await main(process.argv[2]);

@@ -1,0 +1,81 @@
+/** Drives, seen from inside the VM: LUKS, file system, mount, trim. */
+import * as z from 'zod';
+import { base64Schema, driveIdSchema, nameSchema } from '../names.ts';
+import { defineMethod } from './define.ts';
+
+/** 32 random bytes made on the user's device. */
+export const driveKeySchema = base64Schema(32, 32);
+export const fileSystemSchema = z.enum(['ext4', 'xfs']);
+
+/** absent: not attached · blank · locked: LUKS, closed · open: mapped, not mounted · mounted · foreign: holds other data */
+export const driveStateSchema = z.enum(['absent', 'blank', 'locked', 'open', 'mounted', 'foreign']);
+
+export const driveStatusSchema = z.object({
+  driveId: driveIdSchema,
+  state: driveStateSchema,
+  sizeBytes: z.number().int().optional(),
+  /** e.g. /mnt/data */
+  mountPoint: z.string().optional(),
+  readOnly: z.boolean().optional(),
+  fileSystem: z.string().optional(),
+  freeBytes: z.number().int().optional(),
+});
+export type DriveStatus = z.infer<typeof driveStatusSchema>;
+
+const byId = z.strictObject({ driveId: driveIdSchema });
+
+export const driveMethods = {
+  driveList: defineMethod({
+    name: 'drive.list',
+    summary: 'Every attached drive and its state',
+    right: 'drives',
+    params: z.strictObject({}),
+    result: z.object({ drives: z.array(driveStatusSchema) }),
+    progress: false,
+  }),
+  driveFormat: defineMethod({
+    name: 'drive.format',
+    summary: 'Put LUKS2 and an empty file system on a blank drive',
+    right: 'drives.full',
+    params: z.strictObject({
+      driveId: driveIdSchema,
+      key: driveKeySchema,
+      fileSystem: fileSystemSchema.default('ext4'),
+      /** The drive's id once more, to overwrite a drive that holds data. */
+      overwrite: driveIdSchema.optional(),
+    }),
+    result: driveStatusSchema,
+    progress: true,
+  }),
+  driveOpen: defineMethod({
+    name: 'drive.open',
+    summary: 'Unlock a drive and mount it under /mnt',
+    right: 'drives',
+    params: z.strictObject({
+      driveId: driveIdSchema,
+      key: driveKeySchema,
+      /** Folder under /mnt. */
+      name: nameSchema,
+      readOnly: z.boolean().default(false),
+    }),
+    result: driveStatusSchema,
+    progress: false,
+  }),
+  driveClose: defineMethod({
+    name: 'drive.close',
+    summary: 'Unmount a drive and lock it again; says who holds it when it is busy',
+    right: 'drives',
+    params: byId,
+    result: driveStatusSchema,
+    progress: false,
+  }),
+  driveTrim: defineMethod({
+    name: 'drive.trim',
+    summary: 'Give unused blocks of a mounted drive back to the host',
+    right: 'drives',
+    params: byId,
+    /** What fstrim reported; the host's own figure is asked of the host. */
+    result: z.object({ trimmedBytes: z.number().int() }),
+    progress: false,
+  }),
+};

@@ -1,0 +1,6 @@
+/** Every method of a `control` channel. To add a capability: one file here, one in the feature's folder. */
+import { driveMethods } from './drive.ts';
+import { systemMethods } from './system.ts';
+import { tunnelMethods } from './tunnel.ts';
+
+export const controlMethods = { ...systemMethods, ...driveMethods, ...tunnelMethods };

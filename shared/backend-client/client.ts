@@ -1,0 +1,122 @@
+/** The thin typed client of the backend: for connect, vmc and the host agent alike. */
+import type { WebSocket } from 'ws';
+import type * as z from 'zod';
+import { HOST_LINK_PATH, hostLinkHelloSchema } from '../agent-api/index.ts';
+import { utf8 } from '../bytes.ts';
+import { VmcError } from '../errors.ts';
+import type { Identity } from '../identity/identity.ts';
+import { publicIdentityToJson } from '../identity/public-identity.ts';
+import { signStatementNatively } from '../identity/statement.ts';
+import { toBase64 } from '../names.ts';
+import { RELAY_USER_PATH, relayToUserSchema, statementContexts } from '../relay-wire.ts';
+import { routes } from '../rest-api/index.ts';
+import { type RequestBounds, VmClient } from './vm-client.ts';
+import { keepAlive, openSocket, receiveText } from './websocket.ts';
+
+/** What people and host agents ask of the backend, besides what VMs do. */
+export class BackendClient extends VmClient {
+  // --- people
+
+  async claim(
+    identity: Identity,
+    name: string,
+    code: string,
+    options: RequestBounds = {},
+  ): Promise<z.output<typeof routes.claim.result>> {
+    const { ed25519, x25519, mlkem768 } = identity.public;
+    const signature = signStatementNatively(identity, statementContexts.claim, [
+      utf8(code),
+      utf8(name),
+      ed25519,
+      x25519,
+      mlkem768,
+      utf8(this.address.pin),
+    ]);
+    const body = { code, name, identity: publicIdentityToJson(identity.public), signature: toBase64(signature) };
+    return this.call(routes.claim, { params: {}, body }, options);
+  }
+
+  async signIn(identity: Identity, options: RequestBounds = {}): Promise<z.output<typeof routes.signIn.result>> {
+    const { ed25519 } = identity.public;
+    const { challenge } = await this.call(routes.challenge, { params: {}, body: {} }, options);
+    const signature = signStatementNatively(identity, statementContexts.signIn, [
+      challenge,
+      ed25519,
+      utf8(this.address.pin),
+    ]);
+    const body = { ed25519: toBase64(ed25519), challenge: toBase64(challenge), signature: toBase64(signature) };
+    const result = await this.call(routes.signIn, { params: {}, body }, options);
+    this.session = result.session;
+    return result;
+  }
+
+  async signOut(options: RequestBounds = {}): Promise<void> {
+    if (this.session !== undefined) await this.call(routes.signOut, { params: {}, body: {} }, options);
+    this.session = undefined;
+  }
+
+  /** A socket that is paired with one of the VM's: paused, binary from here on. */
+  async openRelayToVm(vmId: string, signal?: AbortSignal): Promise<WebSocket> {
+    if (this.session === undefined) throw new VmcError('unauthenticated', 'Sign in first.');
+    const socket = await openSocket(this.address, `${RELAY_USER_PATH}?vm=${encodeURIComponent(vmId)}`, {
+      agent: this.agent,
+      session: this.session,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    try {
+      relayToUserSchema.parse(await receiveText(socket, 10_000));
+    } catch (error) {
+      socket.terminate();
+      throw error;
+    }
+    keepAlive(socket);
+    return socket;
+  }
+
+  // --- hosts
+
+  async enrolHost(identity: Identity, hostId: string, token: Uint8Array, address: string): Promise<void> {
+    const { ed25519, x25519, mlkem768 } = identity.public;
+    const signature = signStatementNatively(identity, statementContexts.enrolHost, [
+      token,
+      utf8(hostId),
+      ed25519,
+      x25519,
+      mlkem768,
+      utf8(address),
+    ]);
+    await this.call(routes.hostEnrol, {
+      params: {},
+      body: {
+        hostId,
+        enrolToken: toBase64(token),
+        identity: publicIdentityToJson(identity.public),
+        address,
+        signature: toBase64(signature),
+      },
+    });
+  }
+
+  /** The host agent's own websocket, signed in and paused: JSON-RPC from here on, the backend calls. */
+  async openHostLink(identity: Identity, hostId: string, signal?: AbortSignal): Promise<WebSocket> {
+    const socket = await openSocket(this.address, HOST_LINK_PATH, {
+      agent: this.agent,
+      maxMessageBytes: 1024 * 1024,
+      ...(signal === undefined ? {} : { signal }),
+    });
+    try {
+      const { challenge } = hostLinkHelloSchema.parse(await receiveText(socket, 10_000));
+      const signature = signStatementNatively(identity, statementContexts.hostLink, [
+        new Uint8Array(Buffer.from(challenge, 'base64')),
+        utf8(hostId),
+        utf8(this.address.pin),
+      ]);
+      socket.send(JSON.stringify({ type: 'link', hostId, signature: toBase64(signature) }));
+    } catch (error) {
+      socket.terminate();
+      throw error;
+    }
+    keepAlive(socket);
+    return socket;
+  }
+}

@@ -1,0 +1,134 @@
+/** A websocket to the backend, pinned; and the ping that finds a dead peer. */
+import type { Agent } from 'node:https';
+import { WebSocket } from 'ws';
+import { VmcError } from '../errors.ts';
+import { RELAY_CLOSE, RELAY_MAX_MESSAGE } from '../relay-wire.ts';
+import { asVmcError, type BackendAddress } from './http.ts';
+
+const HANDSHAKE_TIMEOUT_MS = 10_000;
+const PING_EVERY_MS = 10_000;
+const DEAD_AFTER_MS = 25_000;
+
+export interface OpenSocketOptions {
+  agent: Agent;
+  session?: string;
+  maxMessageBytes?: number;
+  signal?: AbortSignal;
+}
+
+/**
+ * Opens a websocket and resolves with it paused: no message is lost before the caller listens (call `resume()`).
+ * @throws VmcError 'unreachable', 'identity-changed', 'unauthenticated', 'cancelled'.
+ */
+export function openSocket(address: BackendAddress, path: string, options: OpenSocketOptions): Promise<WebSocket> {
+  const url = new URL(path, address.url.replace(/^https/, 'wss'));
+  return new Promise((resolve, reject) => {
+    if (options.signal?.aborted === true) return reject(new VmcError('cancelled', 'Cancelled.'));
+    const socket = new WebSocket(url, {
+      agent: options.agent,
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      perMessageDeflate: false,
+      maxPayload: options.maxMessageBytes ?? RELAY_MAX_MESSAGE,
+      followRedirects: false,
+      ...(options.session === undefined ? {} : { headers: { authorization: `Bearer ${options.session}` } }),
+    });
+    const abort = () => socket.terminate();
+    options.signal?.addEventListener('abort', abort, { once: true });
+    const done = () => options.signal?.removeEventListener('abort', abort);
+    socket.once('open', () => {
+      done();
+      socket.pause();
+      socket.off('error', fail);
+      socket.on('error', () => {}); // 'close' follows and is what everyone listens to
+      resolve(socket);
+    });
+    const fail = (error: Error) => {
+      done();
+      reject(options.signal?.aborted === true ? new VmcError('cancelled', 'Cancelled.') : asVmcError(error, url));
+    };
+    socket.on('error', fail);
+    socket.once('unexpected-response', (_request, answer) => {
+      answer.resume();
+      socket.terminate();
+      fail(
+        answer.statusCode === 401
+          ? new VmcError('unauthenticated', 'The backend does not accept this session.', 'Sign in again.')
+          : new VmcError('unreachable', `The backend refused the websocket with status ${answer.statusCode}.`),
+      );
+    });
+  });
+}
+
+/** Pings while the socket lives and terminates it when nothing came back in 25 s (requirement C1: dead peers show within 30 s). */
+export function keepAlive(socket: WebSocket): void {
+  let heardAt = performance.now();
+  const heard = () => {
+    heardAt = performance.now();
+  };
+  socket.on('pong', heard);
+  socket.on('ping', heard);
+  const timer = setInterval(() => {
+    // A paused socket reads no pongs: its owner applies back-pressure, which is not death.
+    if (!socket.isPaused && performance.now() - heardAt > DEAD_AFTER_MS) socket.terminate();
+    else if (socket.readyState === socket.OPEN) socket.ping();
+  }, PING_EVERY_MS);
+  socket.once('close', () => clearInterval(timer));
+}
+
+/** The next text message, as JSON, of a socket from `openSocket`; the socket is paused again afterwards. */
+export function receiveText(socket: WebSocket, deadlineMs?: number): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const timer =
+      deadlineMs === undefined
+        ? undefined
+        : setTimeout(
+            () => settle(() => reject(new VmcError('timeout', 'The backend did not answer in time.'))),
+            deadlineMs,
+          );
+    const settle = (then: () => void) => {
+      clearTimeout(timer);
+      socket.off('message', onMessage);
+      socket.off('close', onClose);
+      then();
+    };
+    const onMessage = (data: Buffer, isBinary: boolean) => {
+      socket.pause();
+      settle(() => {
+        try {
+          if (isBinary) throw new Error('binary');
+          resolve(JSON.parse(data.toString('utf8')));
+        } catch {
+          reject(new VmcError('bad-data', 'The backend sent a message that was not expected.'));
+        }
+      });
+    };
+    const onClose = (code: number) => settle(() => reject(closeError(code)));
+    socket.on('message', onMessage);
+    socket.on('close', onClose);
+    if (socket.readyState > socket.OPEN) onClose(1006);
+    else socket.resume();
+  });
+}
+
+export function closeError(code: number): VmcError {
+  switch (code) {
+    case RELAY_CLOSE.unauthenticated:
+      return new VmcError('unauthenticated', 'The backend did not accept the signature.');
+    case RELAY_CLOSE.forbidden:
+      return new VmcError('forbidden', 'The backend does not let this account reach that VM.');
+    case RELAY_CLOSE.noVmParked:
+      return new VmcError(
+        'unreachable',
+        'The VM is not connected to the relay.',
+        'Is it running? It may still be booting: `connect vm list` shows when it is ready.',
+      );
+    case RELAY_CLOSE.limit:
+      return new VmcError(
+        'limit',
+        'The relay has too many connections of this kind.',
+        'Close some, or try again in a while.',
+      );
+    default:
+      return new VmcError('channel-closed', 'The connection to the backend was cut.');
+  }
+}

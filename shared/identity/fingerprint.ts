@@ -1,0 +1,24 @@
+/** What people compare: the same text as `ssh-keygen -lf` prints for the same key. */
+import { utf8 } from '../bytes.ts';
+import { VmcError } from '../errors.ts';
+import { framed, sha256 } from './hkdf.ts';
+import type { Ed25519PublicKey } from './keys.ts';
+
+/** The SSH wire form (RFC 8709, 4): two strings, each with a 4-byte length. */
+export function openSshBlob(ed25519: Ed25519PublicKey): Uint8Array {
+  return framed(utf8('ssh-ed25519'), ed25519);
+}
+
+/** 'SHA256:' and the unpadded base64 of the SHA-256 of the SSH wire form. */
+export function fingerprint(ed25519: Ed25519PublicKey): string {
+  return `SHA256:${sha256(openSshBlob(ed25519)).toBase64({ omitPadding: true })}`;
+}
+
+/**
+ * One line for `authorized_keys` or `known_hosts`.
+ * @throws VmcError 'bad-request' for a comment with control characters: a line break would add a second key.
+ */
+export function openSshPublicKey(ed25519: Ed25519PublicKey, comment: string): string {
+  if (/\p{Cc}/u.test(comment)) throw new VmcError('bad-request', 'The comment of a key is one line of plain text.');
+  return `ssh-ed25519 ${openSshBlob(ed25519).toBase64()}${comment === '' ? '' : ` ${comment}`}`;
+}

@@ -1,0 +1,23 @@
+/** Every REST route. Errors are `{error: {code, message, hint?}}` with the HTTP status of `ERROR_STATUS`. */
+import type { ErrorCode } from '../errors.ts';
+import { accountRoutes } from './accounts.ts';
+import { machineRoutes } from './machines.ts';
+
+export const routes = { ...accountRoutes, ...machineRoutes };
+
+/** Codes that do not appear are 500. */
+export const ERROR_STATUS: Partial<Record<ErrorCode, number>> = {
+  'bad-request': 400,
+  'bad-data': 400,
+  unauthenticated: 401,
+  forbidden: 403,
+  'not-found': 404,
+  'already-exists': 409,
+  busy: 409,
+  'wrong-state': 409,
+  limit: 429,
+  'no-space': 507,
+  unreachable: 503,
+  'libvirt-down': 503,
+  timeout: 504,
+};

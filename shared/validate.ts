@@ -1,0 +1,28 @@
+/** Turning zod's findings into one line for a person. Values are never repeated: they may be secret. */
+import type * as z from 'zod';
+import { VmcError } from './errors.ts';
+
+export function describeIssues(error: z.ZodError): string {
+  return error.issues
+    .slice(0, 5)
+    .map((issue) => {
+      const where = issue.path.map(String).join('.');
+      const unknownKeys = issue.code === 'unrecognized_keys' ? `unknown key ${issue.keys.join(', ')}` : issue.message;
+      return where === '' ? unknownKeys : `${where}: ${unknownKeys}`;
+    })
+    .join('; ');
+}
+
+/** @throws VmcError 'bad-data' that names `what` and the fields at fault. */
+export function parseJson<S extends z.ZodType>(schema: S, text: string, what: string, hint?: string): z.output<S> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch {
+    throw new VmcError('bad-data', `${what} is not JSON.`, hint);
+  }
+  const parsed = schema.safeParse(json);
+  if (!parsed.success)
+    throw new VmcError('bad-data', `${what} is not as expected: ${describeIssues(parsed.error)}.`, hint);
+  return parsed.data;
+}

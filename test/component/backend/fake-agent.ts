@@ -1,0 +1,121 @@
+/** A fake host agent: `agentMethods` in memory, over a real link. What it pretends is a host that never fails unless told. */
+import {
+  agentMethods,
+  HOST_REPORT,
+  type HostReport,
+  type VmSpec,
+  type VmStatus,
+} from '../../../shared/agent-api/index.ts';
+import type { BackendClient } from '../../../shared/backend-client/client.ts';
+import type { Bootstrap } from '../../../shared/bootstrap.ts';
+import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
+import { VmcError } from '../../../shared/errors.ts';
+import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
+import { dispatcher } from '../../../shared/rpc/dispatch.ts';
+import type { Implementation } from '../../../shared/rpc/method.ts';
+import { RpcPeer } from '../../../shared/rpc/peer.ts';
+
+export class FakeAgent {
+  readonly identity: Identity = generateIdentity();
+  readonly vms = new Map<string, VmStatus>();
+  readonly drives = new Map<string, { format: 'qcow2' | 'raw'; sizeBytes: number }>();
+  readonly specs: { spec: VmSpec; bootstrap: Bootstrap }[] = [];
+  /** Method name → what its next call throws, before it does anything. */
+  readonly failNext = new Map<string, Error>();
+  /** Method name → awaited before the method does anything. */
+  readonly holdNext = new Map<string, Promise<void>>();
+  /** Method name → the link is cut after the work is done, before the answer. */
+  readonly cutNext = new Set<string>();
+  readonly calls: string[] = [];
+  /** Every VM is forwarded to this port. */
+  hostPort = 1;
+  memoryFreeBytes = 8e9;
+  #peer: RpcPeer | undefined;
+  #cut: (() => void) | undefined;
+
+  async link(client: BackendClient, hostId: string): Promise<void> {
+    const socket = await client.openHostLink(this.identity, hostId);
+    const handle = dispatcher(agentMethods, this.#methods(), () => {}, {});
+    this.#peer = new RpcPeer(webSocketTransport(socket), {
+      handle: async (method, params, context) => {
+        this.calls.push(method);
+        const hold = this.holdNext.get(method);
+        this.holdNext.delete(method);
+        await hold;
+        const failure = this.failNext.get(method);
+        this.failNext.delete(method);
+        if (failure !== undefined) throw failure;
+        const result = await handle(method, params, context);
+        if (this.cutNext.delete(method)) socket.terminate();
+        return result;
+      },
+    });
+    socket.resume();
+    this.#cut = () => socket.terminate();
+    await this.report();
+  }
+
+  unlink(): void {
+    this.#cut?.();
+  }
+
+  async report(): Promise<void> {
+    const report: HostReport = {
+      version: '0',
+      libvirt: { ok: true },
+      utilisation: { cores: 2, load1: 0, memoryBytes: 16e9, memoryFreeBytes: this.memoryFreeBytes, pools: [] },
+      vms: [...this.vms.values()],
+    };
+    await this.#peer?.notify(HOST_REPORT, report);
+  }
+
+  vm(vmId: string): VmStatus {
+    const vm = this.vms.get(vmId);
+    if (vm === undefined) throw new VmcError('not-found', `There is no VM ${vmId} here.`);
+    return vm;
+  }
+
+  #drive(driveId: string) {
+    const drive = this.drives.get(driveId);
+    if (drive === undefined) throw new VmcError('not-found', `There is no drive ${driveId} here.`);
+    return { driveId, ...drive, allocatedBytes: 200_704 };
+  }
+
+  #methods(): Implementation<typeof agentMethods, object> {
+    return {
+      vmCreate: async ({ spec, bootstrap }) => {
+        this.specs.push({ spec, bootstrap });
+        const vm: VmStatus = { vmId: spec.vmId, state: 'running', hostPort: this.hostPort, attached: [] };
+        this.vms.set(spec.vmId, vm);
+        return vm;
+      },
+      vmStart: async ({ vmId }) => Object.assign(this.vm(vmId), { state: 'running' }),
+      vmShutdown: async ({ vmId }) => Object.assign(this.vm(vmId), { state: 'off' }),
+      vmDelete: async ({ vmId }) => {
+        if (this.vm(vmId).state !== 'off') throw new VmcError('wrong-state', 'It is running.', 'Shut it down.');
+        this.vms.delete(vmId);
+        return {};
+      },
+      vmStatus: async ({ vmId }) => this.vm(vmId),
+      driveCreate: async ({ driveId, format, sizeBytes }) => {
+        this.drives.set(driveId, { format, sizeBytes });
+        return this.#drive(driveId);
+      },
+      driveInfo: async ({ driveId }) => this.#drive(driveId),
+      driveDelete: async ({ driveId }) => {
+        this.#drive(driveId);
+        this.drives.delete(driveId);
+        return {};
+      },
+      driveAttach: async ({ driveId, vmId, readOnly }) => {
+        this.vm(vmId).attached.push({ driveId, readOnly });
+        return this.vm(vmId);
+      },
+      driveDetach: async ({ driveId, vmId }) => {
+        const vm = this.vm(vmId);
+        vm.attached = vm.attached.filter((it) => it.driveId !== driveId);
+        return vm;
+      },
+    };
+  }
+}

@@ -1,0 +1,285 @@
+/** The whole daemon as a process of its own, on port 22 of a fresh network namespace, with a relay on its loopback. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync, statSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import t, { type Test } from 'tap';
+import { WebSocket } from 'ws';
+import { controlMethods } from '../../../shared/api/index.ts';
+import { encodeBootstrap } from '../../../shared/bootstrap.ts';
+import { openChannel } from '../../../shared/channel/run-handshake.ts';
+import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
+import { fingerprint } from '../../../shared/identity/fingerprint.ts';
+import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
+import { ed25519PublicKey } from '../../../shared/identity/keys.ts';
+import { certificateSha256, makeCertificate } from '../../../shared/net/certificate.ts';
+import { RELAY_USER_PATH } from '../../../shared/relay-wire.ts';
+import { RpcPeer } from '../../../shared/rpc/peer.ts';
+import { run } from '../../../shared/run.ts';
+import { runCli } from '../../../vmc/cli.ts';
+import { readIdentity } from '../../../vmc/state/identity-file.ts';
+import { inNamespace } from './in-namespace.ts';
+import { Relay } from './relay.ts';
+
+const MAIN = new URL('../../../vmc/main.ts', import.meta.url).pathname;
+const VM_ID = 'vm-0123456789ab';
+
+class Vmc {
+  readonly #child: ChildProcess;
+  output = '';
+  readonly exited: Promise<number>;
+
+  constructor(configPath: string, credentials: string | undefined) {
+    const env = {
+      PATH: '/usr/sbin:/usr/bin',
+      ...(credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials }),
+    };
+    this.#child = spawn(process.execPath, [MAIN, 'daemon', '--config', configPath], {
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    for (const stream of [this.#child.stdout, this.#child.stderr])
+      stream?.on('data', (chunk: Buffer) => {
+        this.output += chunk.toString();
+        this.#child.emit('said');
+      });
+    this.exited = once(this.#child, 'close').then(([code]) => Number(code));
+  }
+
+  async said(pattern: RegExp): Promise<void> {
+    const signal = AbortSignal.timeout(10_000);
+    while (!pattern.test(this.output))
+      await once(this.#child, 'said', { signal }).catch((error: unknown) => {
+        throw new Error(`vmc did not say ${pattern}, only:\n${this.output}`, { cause: error });
+      });
+  }
+
+  stop(): Promise<number> {
+    this.#child.kill('SIGTERM');
+    return this.exited;
+  }
+}
+
+function* endless() {
+  for (;;) yield Buffer.alloc(64 * 1024);
+}
+
+async function setUp(t: Test, options: { ports?: number[]; relayUrl?: string; pin?: string } = {}) {
+  const dir = t.testdir();
+  const owner = generateIdentity();
+  const relay = new Relay();
+  const url = options.relayUrl ?? (await relay.listen());
+  t.teardown(() => relay.close());
+  const credentials = join(dir, 'credentials');
+  const stateDir = join(dir, 'state');
+  await mkdir(credentials);
+  const config = join(dir, 'vmc.toml');
+  await writeFile(config, `stateDir = "${stateDir}"\n[tunnel]\nports = ${JSON.stringify(options.ports ?? [])}\n`);
+  const bootstrap = (who: Identity) =>
+    writeFile(
+      join(credentials, 'vmc.bootstrap'),
+      encodeBootstrap({
+        version: 1,
+        vm: { id: VM_ID, name: 'data' },
+        backend: { url, pin: options.pin ?? relay.pin },
+        owner: who.public,
+        enrolToken: new Uint8Array(32).fill(7),
+      }),
+    );
+  await bootstrap(owner);
+  const start = (withCredential = true) => {
+    const vmc = new Vmc(config, withCredential ? credentials : undefined);
+    t.teardown(() => vmc.stop());
+    return vmc;
+  };
+  /** A control channel as a person's device opens it. */
+  const connect = async (who: Identity) => {
+    await relay.whenParked();
+    const socket = new WebSocket(`${url.replace('https', 'wss')}${RELAY_USER_PATH}`, { rejectUnauthorized: false });
+    socket.on('error', () => {});
+    await once(socket, 'message'); // paired
+    const vm = await readIdentity(stateDir);
+    if (vm === undefined) throw new Error('no identity');
+    const peer = ed25519PublicKey(vm.public.ed25519);
+    return new RpcPeer(await openChannel(webSocketTransport(socket), { identity: who, peer, purpose: 'control' }));
+  };
+  const audit = () =>
+    readFileSync(join(stateDir, 'audit.log'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+  return { dir, owner, relay, url, config, stateDir, bootstrap, start, connect, audit };
+}
+
+await inNamespace(import.meta.url, () => {
+  t.test('C1 C2 C5 parks, serves its owner, tunnels, refuses a stranger, starts again as itself', async (t) => {
+    const web = createServer((request, answer) => {
+      if (request.url === '/endless') Readable.from(endless()).pipe(answer);
+      else answer.end('from inside');
+    }).listen(0, '127.0.0.1');
+    await once(web, 'listening');
+    t.teardown(() => web.close());
+    const port = (web.address() as AddressInfo).port;
+    const { dir, owner, relay, config, stateDir, start, connect, audit } = await setUp(t, { ports: [port] });
+    const vmc = start();
+    await vmc.said(/"event":"parked"/);
+    t.match(vmc.output, /^vmc: VM data fingerprint SHA256:/m, 'C4 the fingerprint shows on the console');
+    t.equal(relay.enrolments, 1);
+    t.equal(relay.idle, 1, 'one socket is parked');
+    for (const file of ['identity', 'owner.json', 'bootstrap.json', 'audit.log', 'enrolled'])
+      t.equal(statSync(join(stateDir, file)).mode & 0o777, 0o600, `${file} is for root only`);
+    t.equal(statSync(stateDir).mode & 0o777, 0o700);
+
+    const rpc = await connect(owner);
+    const info = await rpc.call(controlMethods.systemInfo, {});
+    t.match(info, { vmId: VM_ID, name: 'data', ownerFingerprint: fingerprint(owner.public.ed25519) });
+    t.ok((info.secondsToPark ?? 99) < 10);
+    t.ok(info.rssBytes < 200 * 1024 * 1024);
+    t.same(await rpc.call(controlMethods.systemPing, { payload: 'MARKER-ping' }), { payload: 'MARKER-ping' });
+    t.notOk(Buffer.concat(relay.captured).includes('MARKER-ping'), 'the relay sees nothing of it');
+    await t.rejects(rpc.call(controlMethods.driveTrim, { driveId: 'drv0123456789abcdef' }), { code: 'wrong-state' });
+    t.same(await rpc.call(controlMethods.driveList, {}), { drives: [] });
+
+    const device = makeCertificate('device', 'clientAuth', 1, new Date());
+    const sha = certificateSha256(device.certificatePem);
+    const opened = await rpc.call(controlMethods.tunnelOpen, { certificateSha256: sha });
+    t.same(opened.ports, [{ from: port, to: port }]);
+    await writeFile(join(dir, 'cert.pem'), device.certificatePem);
+    await writeFile(join(dir, 'key.pem'), device.privateKeyPem);
+    const curlArgs = (target: string) =>
+      [
+        ['-sS', '--max-time', '10', '--proxytunnel', '--proxy', 'https://127.0.0.1:22', '--proxy-insecure'],
+        ['--proxy-cert', join(dir, 'cert.pem'), '--proxy-key', join(dir, 'key.pem'), target],
+      ].flat();
+    const curl = (target: string) =>
+      run({ file: 'curl', args: curlArgs(target), timeoutMs: 15_000, okExitCodes: [0, 35, 56] });
+    t.equal((await curl(`http://localhost:${port}/`)).stdout, 'from inside');
+    t.match((await curl('http://localhost:1/')).stderr, /403/, 'a port that is not listed');
+    t.same(await rpc.call(controlMethods.tunnelClose, { certificateSha256: sha }), { closedStreams: 0 });
+    t.equal((await curl(`http://localhost:${port}/`)).stdout, '', 'nothing at all after the grant has ended');
+    await rpc.close();
+
+    await t.rejects(connect(generateIdentity()), { code: 'channel-closed' }, 'C2 a stranger sees a closed socket');
+    const last = await connect(owner);
+    t.pass('the next socket was parked');
+    await last.call(controlMethods.tunnelOpen, { certificateSha256: sha });
+    const flood = spawn('curl', [...curlArgs(`http://localhost:${port}/endless`), '--limit-rate', '1M'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    await once(flood.stdout, 'data');
+    const flooded = once(flood.stdout.resume(), 'close');
+    const asked = performance.now();
+    t.equal(await vmc.stop(), 0);
+    t.ok(performance.now() - asked < 5000, 'it ends soon, also in the middle of a stream');
+    await flooded;
+    t.match(
+      audit().map(({ what, result }) => `${what} ${result}`),
+      [
+        'channel.open ok',
+        'drive.trim wrong-state',
+        'tunnel.open ok',
+        'tunnel.close ok',
+        'channel.close ok',
+        'channel.refused unknown-person',
+        'channel.open ok',
+        'tunnel.open ok',
+        'channel.close ok',
+      ],
+    );
+    t.same(
+      audit().map(({ number }) => number),
+      audit().map((_, i) => i + 1),
+      'numbered without a gap',
+    );
+
+    const before = /fingerprint (\S+)/.exec(vmc.output)?.[1];
+    const again = start(false);
+    await again.said(/"event":"parked"/);
+    t.equal(/fingerprint (\S+)/.exec(again.output)?.[1], before, 'the same keys, also without a bootstrap');
+    t.equal(relay.enrolments, 1, 'no need to enrol again');
+
+    const cli = async (...words: string[]) => {
+      const stdout = new PassThrough();
+      const deps = { stdout, stderr: new PassThrough(), daemon: async () => 0, credentialsFolder: undefined };
+      const code = await runCli([...words, '--config', config], deps);
+      return { code, stdout: String(stdout.read() ?? '') };
+    };
+    t.equal((await cli('fingerprint')).stdout.trim(), before);
+    t.match(JSON.parse((await cli('status', '--json')).stdout), {
+      vmId: VM_ID,
+      enrolled: true,
+      portOwner: { isVmc: true },
+    });
+    const doctor = await cli('doctor', '--json');
+    t.match(JSON.parse(doctor.stdout), { ok: true });
+    t.match((await cli('firewall', 'show')).stdout, /tcp dport 22 accept/);
+    t.match((await cli('firewall', 'show', '--loaded')).stdout, /policy drop/, 'C4 the rules are in the kernel');
+    t.match((await cli('drive', 'list')).stdout, /No drive/);
+  });
+
+  t.test('C3 another owner in the bootstrap: refuses to serve, says so, changes nothing', async (t) => {
+    const { start, bootstrap, stateDir, audit, relay } = await setUp(t);
+    const first = start();
+    await first.said(/"event":"parked"/);
+    await first.stop();
+    const kept = ['owner.json', 'bootstrap.json', 'identity'].map((name) => readFileSync(join(stateDir, name)));
+    await bootstrap(generateIdentity());
+    const second = start();
+    t.equal(await second.exited, 76);
+    t.match(second.output, /^vmc: The bootstrap names the owner SHA256:\S+, but this VM belongs to SHA256:/m);
+    t.match(second.output, /^ {2}hint: /m);
+    t.match(audit().at(-1), { what: 'bootstrap.refused', result: 'owner-mismatch' });
+    t.same(
+      ['owner.json', 'bootstrap.json', 'identity'].map((name) => readFileSync(join(stateDir, name))),
+      kept,
+    );
+    t.equal(relay.idle, 0);
+  });
+
+  t.test('a missing or a wrong bootstrap is one clear error', async (t) => {
+    const { start, dir } = await setUp(t);
+    const missing = start(false);
+    t.equal(await missing.exited, 78);
+    t.match(missing.output, /^vmc: This VM has no bootstrap document\.\n {2}hint: .*vmc\.bootstrap/m);
+    await writeFile(join(dir, 'credentials/vmc.bootstrap'), '{"version":1,"vm":{"id":"x","name":"data"}}');
+    const wrong = start();
+    t.equal(await wrong.exited, 78);
+    t.match(wrong.output, /vm\.id: a VM id looks like/, 'names the field');
+  });
+
+  t.test('C4 somebody else on port 22 is an error that names them', async (t) => {
+    const { start } = await setUp(t);
+    const sshd = spawn('openssl', ['s_server', '-accept', '22', '-nocert'], { stdio: ['ignore', 'pipe', 'ignore'] });
+    t.teardown(() => sshd.kill());
+    await once(sshd.stdout, 'data');
+    const vmc = start();
+    t.equal(await vmc.exited, 71);
+    t.match(vmc.output, new RegExp(`^vmc: openssl \\(pid ${sshd.pid}\\) owns port 22`, 'm'));
+    t.match(vmc.output, /ssh\.service ssh\.socket/);
+  });
+
+  t.test('C1 waits for a backend that is down, and parks when it comes', async (t) => {
+    const { start, relay, config, stateDir } = await setUp(t);
+    const { port } = new URL(
+      JSON.parse(readFileSync(join(config, '../credentials/vmc.bootstrap'), 'utf8')).backend.url,
+    );
+    await relay.close();
+    const vmc = start();
+    await vmc.said(/"event":"not-parked".*"code":"unreachable"/);
+    await relay.listen(Number(port));
+    await vmc.said(/"event":"parked"/);
+    t.ok(statSync(join(stateDir, 'owner.json')));
+    t.equal(await vmc.stop(), 0);
+  });
+
+  t.test('a backend with another key is not trusted', async (t) => {
+    const { start, relay } = await setUp(t, { pin: '00'.repeat(32) });
+    const vmc = start();
+    await vmc.said(/"code":"identity-changed"/);
+    t.equal(relay.enrolments, 0, 'not a byte was sent to it');
+  });
+});

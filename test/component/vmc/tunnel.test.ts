@@ -1,0 +1,285 @@
+/** The TLS tunnel with OpenSSL and curl as the other side (requirements C5, C16). */
+import { spawn } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
+import { type AddressInfo, createServer, type Server, type Socket, connect as tcpConnect } from 'node:net';
+import { join } from 'node:path';
+import { type ConnectionOptions, type TLSSocket, connect as tlsConnect } from 'node:tls';
+import t, { type Test } from 'tap';
+import { type Certificate, certificateSha256, makeCertificate } from '../../../shared/net/certificate.ts';
+import { TLS_OPTIONS } from '../../../shared/net/tls.ts';
+import { run } from '../../../shared/run.ts';
+import { claimPort } from '../../../vmc/port22/claim-port.ts';
+import { Grants } from '../../../vmc/tunnel/grants.ts';
+import { Tunnel } from '../../../vmc/tunnel/tunnel.ts';
+import { TunnelServer } from '../../../vmc/tunnel/tunnel-server.ts';
+
+const ANN = 'SHA256:ann';
+const portOf = (server: Server) => (server.address() as AddressInfo).port;
+
+async function listening(t: Test, server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  return portOf(server);
+}
+
+async function setUp(
+  t: Test,
+  options: { ports?: number[]; lifetimeMs?: number; preAuthMs?: number; maxPreAuth?: number } = {},
+) {
+  const ports = (options.ports ?? []).map((port) => ({ from: port, to: port }));
+  const grants = new Grants(
+    { lifetimeMs: options.lifetimeMs ?? 60_000, maxGrantsPerPerson: 2, maxStreamsPerGrant: 3 },
+    Date.now,
+  );
+  const refused: string[] = [];
+  const server = new TunnelServer({
+    grants,
+    ports,
+    maxPreAuth: options.maxPreAuth ?? 8,
+    maxPreAuthPerAddress: 8,
+    ...(options.preAuthMs === undefined ? {} : { preAuthMs: options.preAuthMs }),
+    onRefused: (reason) => refused.push(reason),
+  });
+  await claimPort(server.tcp, 0);
+  t.teardown(() => server.close());
+  const port = portOf(server.tcp);
+  const tunnel = new Tunnel({ grants, server, ports, now: () => new Date() });
+  const device = makeCertificate('device', 'clientAuth', 1, new Date());
+  const sha = certificateSha256(device.certificatePem);
+  const dir = t.testdir();
+  const files = (it: Certificate, name: string) => {
+    const cert = join(dir, `${name}.pem`);
+    const key = join(dir, `${name}.key`);
+    writeFileSync(cert, it.certificatePem);
+    writeFileSync(key, it.privateKeyPem);
+    return { cert, key };
+  };
+  const { serverCertificateSha256 } = await tunnel.open(sha, ANN);
+  const tls = async (certificate: Certificate | undefined, more: object = {}) => {
+    const socket = tlsConnect({
+      host: '127.0.0.1',
+      port,
+      ...TLS_OPTIONS,
+      rejectUnauthorized: false,
+      ALPNProtocols: ['http/1.1'],
+      allowHalfOpen: true,
+      ...(certificate === undefined ? {} : { cert: certificate.certificatePem, key: certificate.privateKeyPem }),
+      ...more,
+    } as ConnectionOptions);
+    socket.on('error', () => {});
+    await Promise.race([once(socket, 'secureConnect'), once(socket, 'close')]);
+    return socket;
+  };
+  return { grants, server, port, tunnel, device, sha, files, refused, serverCertificateSha256, tls };
+}
+
+/** Sends a CONNECT and gives the head of the answer; what follows stays in the socket. */
+async function connectThrough(socket: TLSSocket, target: string): Promise<string> {
+  const ended = Promise.withResolvers<never>();
+  ended.promise.catch(() => {});
+  for (const event of ['end', 'close']) socket.once(event, () => ended.reject(new Error('closed')));
+  socket.write(`CONNECT ${target} HTTP/1.1\r\nHost: ${target}\r\n\r\n`);
+  let head = '';
+  while (!head.includes('\r\n\r\n')) {
+    if (socket.destroyed) throw new Error('closed');
+    const byte: Buffer | null = socket.read(1);
+    if (byte !== null) head += byte.toString('latin1');
+    else await Promise.race([once(socket, 'readable'), ended.promise]);
+  }
+  return head;
+}
+
+async function readAll(socket: Socket): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks);
+}
+
+t.test('C5 curl gets through with the granted certificate, and reads why when it does not', async (t) => {
+  const web = createHttpServer((_request, answer) => answer.end('hello from the VM'));
+  const webPort = await listening(t, web);
+  const closedPort = await listening(t, createServer());
+  const { port, device, files } = await setUp(t, { ports: [webPort, 1] });
+  const { cert, key } = files(device, 'device');
+  const curl = (target: string) =>
+    run({
+      file: 'curl',
+      args: [
+        '-sS',
+        '-i',
+        '--max-time',
+        '10',
+        '--proxytunnel',
+        '--proxy',
+        `https://127.0.0.1:${port}`,
+        '--proxy-insecure',
+        '--proxy-cert',
+        cert,
+        '--proxy-key',
+        key,
+        target,
+      ],
+      timeoutMs: 15_000,
+      okExitCodes: [0, 56],
+    });
+  t.match((await curl(`http://localhost:${webPort}/`)).stdout, /hello from the VM/);
+  t.match((await curl(`http://127.0.0.1:${webPort}/`)).stdout, /hello from the VM/);
+  t.match(
+    (await curl(`http://localhost:${closedPort}/`)).stdout,
+    /^HTTP\/1\.1 403 .*Port \d+ is not on this VM's list/s,
+  );
+  t.match((await curl('http://localhost:1/')).stdout, /^HTTP\/1\.1 502 .*Nothing listens on port 1/s);
+  t.match((await curl('http://example.org:80/')).stdout, /^HTTP\/1\.1 403 .*localhost only/s);
+});
+
+t.test('C5 OpenSSL: the pinned server certificate, TLS 1.3 only, approved suites', async (t) => {
+  const { port, device, files, serverCertificateSha256 } = await setUp(t);
+  const { cert, key } = files(device, 'device');
+  const client = (...args: string[]) =>
+    run({
+      file: 'openssl',
+      args: ['s_client', '-connect', `127.0.0.1:${port}`, '-cert', cert, '-key', key, '-alpn', 'http/1.1', ...args],
+      stdin: 'GET / HTTP/1.1\r\n\r\n',
+      timeoutMs: 10_000,
+      okExitCodes: [0, 1],
+    });
+  const good = await client('-ign_eof');
+  t.match(good.stdout, /TLSv1\.3, Cipher is TLS_AES_256_GCM_SHA384/);
+  t.match(good.stdout, /ALPN protocol: http\/1\.1/);
+  t.match(good.stdout, /405 Only CONNECT works here/);
+  const pem = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/.exec(good.stdout)?.[0] ?? '';
+  t.equal(certificateSha256(pem), serverCertificateSha256, 'it is the one that the channel told');
+  t.match((await client('-tls1_2')).stdout, /Cipher is \(NONE\)/, 'TLS 1.2 is refused');
+  t.match((await client('-ciphersuites', 'TLS_CHACHA20_POLY1305_SHA256')).stdout, /Cipher is \(NONE\)/);
+});
+
+t.test('an unknown certificate, or none, gets no HTTP at all', async (t) => {
+  const { tls, refused, tunnel, sha, port } = await setUp(t);
+  for (const certificate of [makeCertificate('device', 'clientAuth', 1, new Date()), undefined]) {
+    const socket = await tls(certificate);
+    socket.write('CONNECT localhost:1 HTTP/1.1\r\n\r\n');
+    t.equal((await readAll(socket).catch(() => Buffer.alloc(0))).length, 0);
+  }
+  t.same(refused, ['unknown-certificate', 'no-certificate']);
+  tunnel.close(sha, ANN);
+  const raw = tcpConnect(port, '127.0.0.1').on('error', () => {});
+  t.equal((await readAll(raw).catch(() => Buffer.alloc(0))).length, 0, 'without a grant not even a handshake');
+});
+
+t.test('C16 a resumed session passes the pin too, and not after the grant has ended', async (t) => {
+  const { tls, device, tunnel, sha } = await setUp(t);
+  const first = await tls(device);
+  const [session] = (await once(first, 'session')) as [Buffer];
+  t.match(await connectThrough(first, 'localhost:1'), /403/);
+  const second = await tls(device, { session });
+  t.equal(second.isSessionReused(), true);
+  t.match(await connectThrough(second, 'localhost:1'), /403/);
+  const other = await tunnel.open('ab'.repeat(32), ANN); // so that there still is a grant
+  t.ok(other);
+  tunnel.close(sha, ANN);
+  const third = await tls(device, { session });
+  await t.rejects(connectThrough(third, 'localhost:1'), /closed/);
+});
+
+t.test('64 MiB each way arrive unchanged, with half-close', async (t) => {
+  const sum = async (socket: Socket) => {
+    const hash = createHash('sha256');
+    socket.on('data', (chunk: Buffer) => hash.update(chunk)); // not for-await: that destroys the socket at its end
+    await once(socket, 'end');
+    return hash.digest('hex');
+  };
+  // Answers only once it has seen the end of what comes: that needs half-close all the way.
+  const answer = randomBytes(64 * 1024 * 1024);
+  const received = Promise.withResolvers<string>();
+  const service = createServer({ allowHalfOpen: true }, (socket) => {
+    void sum(socket).then((digest) => {
+      received.resolve(digest);
+      socket.end(answer);
+    });
+  });
+  const servicePort = await listening(t, service);
+  const { tls, device } = await setUp(t, { ports: [servicePort] });
+  const socket = await tls(device);
+  t.match(await connectThrough(socket, `localhost:${servicePort}`), /^HTTP\/1\.1 200 /);
+  const sent = randomBytes(64 * 1024 * 1024);
+  const back = sum(socket);
+  socket.end(sent);
+  t.equal(await received.promise, createHash('sha256').update(sent).digest('hex'), 'there');
+  t.equal(await back, createHash('sha256').update(answer).digest('hex'), 'and back');
+});
+
+t.test('bytes that came with the CONNECT are not lost; a cut on one side is a cut on the other', async (t) => {
+  const accepted = Promise.withResolvers<Socket>();
+  const service = createServer((socket) => accepted.resolve(socket));
+  const servicePort = await listening(t, service);
+  const { tls, device } = await setUp(t, { ports: [servicePort] });
+  const socket = await tls(device);
+  socket.write(`CONNECT localhost:${servicePort} HTTP/1.1\r\n\r\nearly`);
+  const inside = await accepted.promise;
+  const [early] = (await once(inside, 'data')) as [Buffer];
+  t.equal(early.toString(), 'early');
+  socket.resume();
+  inside.resetAndDestroy();
+  await t.rejects(once(socket, 'close', { signal: AbortSignal.timeout(5000) }), { code: 'ECONNRESET' });
+});
+
+t.test('C5 the end of a grant cuts its streams within a second', async (t) => {
+  const service = createServer((socket) => socket.on('error', () => {}).resume());
+  const servicePort = await listening(t, service);
+  for (const how of ['closed', 'expired'] as const) {
+    const { tls, device, tunnel, sha, grants } = await setUp(t, {
+      ports: [servicePort],
+      lifetimeMs: how === 'expired' ? 700 : 60_000,
+    });
+    const socket = await tls(device);
+    t.match(await connectThrough(socket, `localhost:${servicePort}`), /200/);
+    socket.resume();
+    const gone = once(socket, 'close', { signal: AbortSignal.timeout(1700) });
+    gone.catch(() => {}); // looked at below
+    const started = performance.now();
+    if (how === 'closed') t.equal(tunnel.close(sha, ANN), 1);
+    await t.rejects(gone, { code: 'ECONNRESET' }, 'a cut, not a proper end');
+    if (how === 'closed') t.ok(performance.now() - started < 1000, 'within a second');
+    t.equal(grants.size, 0, how);
+  }
+});
+
+t.test('bounds: streams of a grant, connections that say nothing, heads that are too long', async (t) => {
+  const service = createServer((socket) => socket.on('error', () => {}).resume());
+  const servicePort = await listening(t, service);
+  const { tls, device, port, refused } = await setUp(t, { ports: [servicePort], preAuthMs: 800, maxPreAuth: 5 });
+  const open = await Promise.all([1, 2, 3].map(() => tls(device)));
+  for (const socket of open) t.match(await connectThrough(socket, `localhost:${servicePort}`), /200/);
+  t.match(await connectThrough(await tls(device), `localhost:${servicePort}`), /429/, 'the fourth');
+  open[0]?.destroy();
+  await once(open[0] as TLSSocket, 'close');
+
+  const long = await tls(device);
+  long.write(`CONNECT localhost:${servicePort} HTTP/1.1\r\nX: ${'a'.repeat(5000)}\r\n\r\n`);
+  t.match((await readAll(long)).toString(), /^HTTP\/1\.1 431 /);
+
+  const silent = Array.from({ length: 6 }, () => tcpConnect(port, '127.0.0.1').on('error', () => {}));
+  const started = performance.now();
+  await Promise.all(silent.map((socket) => once(socket.resume(), 'close')));
+  t.ok(performance.now() - started < 3000, 'cut at the deadline');
+  t.ok(refused.includes('too-many-connections'), 'the sixth at once');
+  t.match(await connectThrough(await tls(device), 'localhost:1'), /403/, 'there is room again');
+});
+
+t.test('C4 a port in use is an error that names who has it', async (t) => {
+  const child = spawn('openssl', ['s_server', '-accept', '127.0.0.1:0', '-nocert'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  t.teardown(() => child.kill());
+  let said = '';
+  while (!/ACCEPT [^\n]*:\d+\n/.test(said)) said += String((await once(child.stdout, 'data'))[0]);
+  const port = Number(/ACCEPT [^\n]*:(\d+)\n/.exec(said)?.[1]);
+  await t.rejects(claimPort(createServer(), port), {
+    code: 'port-in-use',
+    message: `openssl (pid ${child.pid}) owns port ${port}, which belongs to vmc.`,
+  });
+});

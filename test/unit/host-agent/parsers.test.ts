@@ -1,0 +1,122 @@
+import t from 'tap';
+import { holdersOf, parseInventory } from '../../../host-agent/domains/inventory.ts';
+import { createArgs, parseImageInfo } from '../../../host-agent/drives/qemu-img.ts';
+import { checkSpace } from '../../../host-agent/drives/space.ts';
+import { antiSpoofingXml, networkXml, parseNetwork } from '../../../host-agent/network/network-xml.ts';
+import { subnetOf } from '../../../host-agent/network/subnet.ts';
+import { checkHolders } from '../../../host-agent/vms/attach.ts';
+
+const document = (name: string, disks: string) => `<domain type='qemu' id='1'>
+  <name>${name}</name>
+  <devices>
+${disks}    <controller type='pci' index='0' model='pcie-root'/>
+  </devices>
+</domain>
+`;
+const drive = (file: string, serial: string, target: number, extra = '') => `    <disk type='file' device='disk'>
+      <source file='${file}' index='1'/>
+      <backingStore type='file'><source file='/other.qcow2'/></backingStore>
+      <serial>${serial}</serial>${extra}
+      <address type='drive' controller='0' bus='0' target='${target}' unit='0'/>
+    </disk>
+`;
+
+t.test('H3: domains as virsh prints several at once', async (t) => {
+  const one = drive('/d/a.qcow2', 'drv0123456789abcdef', 1);
+  const text = `running\n\n${document('vm-a', one)}\n${document('vm-a', '')}\nshut off\n\n${document('vm-b', '')}\n${document('vm-b', drive('/d/b.raw', 'x', 2, '<readonly/>'))}\n`;
+  const domains = parseInventory(text);
+  t.match(domains, [
+    { name: 'vm-a', state: 'running', config: [] },
+    { name: 'vm-b', state: 'off', live: [] },
+  ]);
+  t.strictSame(domains[0]?.live, [
+    { file: '/d/a.qcow2', serial: 'drv0123456789abcdef', scsiTarget: 1, readOnly: false },
+  ]);
+  t.strictSame(domains[1]?.config, [{ file: '/d/b.raw', serial: 'x', scsiTarget: 2, readOnly: true }]);
+  t.strictSame(holdersOf(domains, 'drv0123456789abcdef', '/nowhere'), [{ domain: 'vm-a', readOnly: false }]);
+  t.strictSame(holdersOf(domains, 'drvffffffffffffffff', '/d/b.raw'), [{ domain: 'vm-b', readOnly: true }]);
+});
+
+t.test('a domain that vanished between two answers is left out', async (t) => {
+  t.strictSame(parseInventory(`running\n\n${document('vm-a', '')}\nshut off\n`), []);
+  t.strictSame(parseInventory(''), []);
+});
+
+t.test('a domain without devices, with a drive that is no file', async (t) => {
+  const text = `paused\n\n${document('x', "<disk type='network'><source protocol='rbd' name='a'/></disk>\n")}\n${document('x', '')}\n`;
+  t.match(parseInventory(text), [{ name: 'x', state: 'paused', live: [] }]);
+});
+
+t.test('H3: read-write for one, read-only for many, never both', async (t) => {
+  const [a, b] = ['vm-a', 'vm-b'];
+  const readOnly = { domain: a, readOnly: true };
+  const readWrite = { domain: a, readOnly: false };
+  t.doesNotThrow(() => checkHolders([], 'd', b, false));
+  t.doesNotThrow(() => checkHolders([readOnly], 'd', b, true));
+  t.throws(() => checkHolders([readOnly], 'd', b, false), { code: 'busy', message: /vm-a read-only/ });
+  t.throws(() => checkHolders([readWrite], 'd', b, true), { code: 'busy', message: /vm-a read-write/ });
+  t.throws(() => checkHolders([readWrite], 'd', b, false), { code: 'busy', hint: /detach d vm-a/ });
+  t.doesNotThrow(() => checkHolders([readWrite], 'd', a, false), 'attached so already');
+  t.throws(() => checkHolders([readWrite], 'd', a, true), { code: 'wrong-state' });
+});
+
+t.test('H1: what qemu-img says', async (t) => {
+  const json =
+    '{"virtual-size": 67108864, "filename": "x", "format": "qcow2", "actual-size": 200704, "full-backing-filename": "/b"}';
+  t.strictSame(parseImageInfo(json), { sizeBytes: 67108864, format: 'qcow2', backingFile: '/b' });
+  t.throws(() => parseImageInfo('{"format":"raw"}'), { code: 'bad-data' });
+  t.throws(() => parseImageInfo('oops'), { code: 'bad-data' });
+  t.strictSame(createArgs('/p', 'raw', 16777216), [
+    'create',
+    '-q',
+    '-f',
+    'raw',
+    '-o',
+    'preallocation=off',
+    '/p',
+    '16777216',
+  ]);
+});
+
+t.test('H1: a pool without space says what is needed and what there is', async (t) => {
+  const rules = { reserve: 1024 ** 3, overcommit: 10 };
+  const gib = 1024 ** 3;
+  t.doesNotThrow(() => checkSpace('/p', 20 * gib, 2 * gib, rules));
+  t.throws(() => checkSpace('/p', 20 * gib + 1, 2 * gib, rules), {
+    code: 'no-space',
+    message: /20480 MiB are asked for.*2048 MiB free/,
+  });
+  t.throws(() => checkSpace('/p', 0, gib - 1, rules), {
+    code: 'no-space',
+    message: /1023 MiB free and must keep 1024 MiB/,
+  });
+});
+
+t.test('the network: no rules of libvirt, no upstream DNS, no addresses for strangers', async (t) => {
+  const xml = networkXml({
+    name: 'vmc',
+    bridge: 'vmcbr0',
+    subnet: subnetOf('10.92.0.0/24'),
+    backendName: 'backend.example',
+    backendAddresses: ['198.51.100.7'],
+  });
+  t.match(xml, '<forward mode="open"/>');
+  t.match(xml, 'no-resolv');
+  t.notMatch(xml, '<range');
+  t.strictSame(parseNetwork(xml), {
+    bridge: 'vmcbr0',
+    gateway: '10.92.0.1',
+    names: [{ name: 'backend.example', address: '198.51.100.7' }],
+    reservations: [],
+  });
+  t.strictSame(
+    parseNetwork(
+      "<network><ip address='10.92.0.1'><dhcp><host mac='52:AA:00:00:00:01' name='vm-a' ip='10.92.0.9'/></dhcp></ip></network>",
+    ).reservations,
+    [{ mac: '52:aa:00:00:00:01', address: '10.92.0.9', name: 'vm-a' }],
+  );
+});
+
+t.test('H5: the anti-spoofing filter ends with a rule that drops the rest', async (t) => {
+  t.match(antiSpoofingXml(), /<rule action="drop" direction="inout" priority="1000"\/>\s*<\/filter>/);
+});

@@ -1,0 +1,131 @@
+import t from 'tap';
+import { RIGHTS } from '../../../shared/api/rights.ts';
+import { VmcError } from '../../../shared/errors.ts';
+import type { CallContext } from '../../../shared/rpc/method.ts';
+import { makeDispatch } from '../../../vmc/dispatch.ts';
+import { judgeSkew } from '../../../vmc/doctor/doctor.ts';
+import type { Drives } from '../../../vmc/drives/drives.ts';
+import { listeningInodes, socketInode } from '../../../vmc/port22/parse-proc-net.ts';
+import { Backoff } from '../../../vmc/relay-client/backoff.ts';
+import { RelayClient } from '../../../vmc/relay-client/relay-client.ts';
+import { requireRight, rightsOf } from '../../../vmc/rights/rights.ts';
+import type { Tunnel } from '../../../vmc/tunnel/tunnel.ts';
+
+t.test('C3 the owner has every right, anybody else none', async (t) => {
+  const owner = new Uint8Array(32).fill(1);
+  t.same([...(rightsOf(owner.slice(), owner) ?? [])], RIGHTS);
+  t.equal(rightsOf(new Uint8Array(32), owner), undefined);
+  t.doesNotThrow(() => requireRight(new Set(), 'member'));
+  t.throws(() => requireRight(undefined, 'member'), { code: 'forbidden' });
+  t.throws(() => requireRight(new Set(['files']), 'drives'), { code: 'forbidden', message: /"drives"/ });
+});
+
+t.test('calls need their right, changing ones are audited, and no key gets into the log', async (t) => {
+  const events: unknown[] = [];
+  const audit = {
+    record: async (event: unknown) => void events.push(event),
+    refuse: async (event: unknown) => void events.push(event),
+  };
+  const drives = {
+    list: async () => [],
+    open: async () => {
+      throw new VmcError('wrong-key', 'no');
+    },
+  } as unknown as Drives;
+  const dispatch = makeDispatch({ audit, drives: async () => drives, tunnel: {} as Tunnel, info: () => ({}) as never });
+  const context: CallContext = { progress: () => {}, signal: new AbortController().signal };
+  let rights: ReadonlySet<(typeof RIGHTS)[number]> | undefined = new Set(['drives']);
+  const handle = dispatch({ fingerprint: 'SHA256:ann', rights: () => rights });
+  const key = Buffer.alloc(32, 7).toString('base64');
+  const open = { driveId: 'drv0123456789abcdef', key, name: 'data' };
+  await t.rejects(handle('drive.open', open, context), { code: 'wrong-key' });
+  t.same(events, [{ who: 'SHA256:ann', what: 'drive.open', target: open.driveId, result: 'wrong-key' }]);
+  t.notMatch(JSON.stringify(events), key);
+  t.same(await handle('drive.list', {}, context), { drives: [] }, 'reading is not audited');
+  await t.rejects(handle('drive.format', open, context), { code: 'forbidden' });
+  t.match(events[1], { what: 'drive.format', result: 'forbidden' });
+  await t.rejects(handle('drive.open', { ...open, key: 'AAAA' }, context), { code: 'bad-request', message: /key/ });
+  await t.rejects(handle('drive.open', { ...open, name: '../x' }, context), { code: 'bad-request' });
+  await t.rejects(handle('toString', {}, context), { code: 'not-found' });
+  rights = undefined;
+  await t.rejects(
+    handle('system.ping', { payload: 'x' }, context),
+    { code: 'forbidden' },
+    'a right taken away is gone at once',
+  );
+});
+
+t.test('C4 who listens on port 22, from /proc/net/tcp', async (t) => {
+  const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 18021 1 0 100 0 0 10 0
+   1: 0100007F:0016 0100007F:D00E 01 00000000:00000000 00:00000000 00000000     0        0 99999 1 0 20 4 0 10 -1
+   2: 00000000:1600 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 77777 1 0 100 0 0 10 0
+   3: 00000000000000000000000000000000:0016 00000000000000000000000000000000:0000 0A 0:0 00:0 0     0        0 18023 1 0
+`;
+  t.same(listeningInodes(table, 22), ['18021', '18023']);
+  t.same(listeningInodes('', 22), []);
+  t.equal(socketInode('socket:[18021]'), '18021');
+  t.equal(socketInode('/dev/null'), undefined);
+});
+
+t.test('C1 back-off: doubling with jitter, 0.5 s to 30 s, reset', async (t) => {
+  const backoff = new Backoff(() => 1);
+  t.same(
+    Array.from({ length: 9 }, () => backoff.next()),
+    [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000],
+  );
+  backoff.reset();
+  t.equal(backoff.next(), 500);
+  t.equal(new Backoff(() => 0).next(), 250);
+});
+
+t.test('C1 the next socket is parked when one is paired; a change of the network cuts the waiting short', async (t) => {
+  const log: string[] = [];
+  const outcomes = ['fail', 'pair', 'pair', 'wait'];
+  const waiting = Promise.withResolvers<void>();
+  const client: RelayClient = new RelayClient({
+    random: () => 1,
+    clock: () => 0,
+    park: async () => {
+      const outcome = outcomes.shift();
+      log.push(`park ${outcome}`);
+      if (outcome === 'fail') throw new Error('down');
+      if (outcome === 'pair') return { paired: Promise.resolve({} as never), close: () => {} };
+      const paired = Promise.withResolvers<never>();
+      waiting.resolve();
+      return { paired: paired.promise, close: () => paired.reject(new Error('closed')) };
+    },
+    serve: () => log.push('serve'),
+    onParked: () => log.push('parked'),
+    onTrouble: (_error, retryMs) => {
+      log.push(`trouble ${retryMs}`);
+      setImmediate(() => client.retryNow());
+    },
+  });
+  const started = performance.now();
+  client.start();
+  await waiting.promise;
+  await new Promise(setImmediate);
+  t.ok(performance.now() - started < 400, 'did not sit out the 500 ms');
+  await client.stop();
+  t.same(log, [
+    'park fail',
+    'trouble 500',
+    'park pair',
+    'parked',
+    'serve',
+    'park pair',
+    'parked',
+    'serve',
+    'park wait',
+    'parked',
+  ]);
+});
+
+t.test('C17 clock skew', async (t) => {
+  const at = (seconds: number) => judgeSkew(new Date(0), new Date(seconds * 1000));
+  t.equal(at(0).state, 'ok');
+  t.equal(at(-31).state, 'warn');
+  t.match(at(-31).found, /31 s behind/);
+  t.equal(at(240).state, 'bad');
+});

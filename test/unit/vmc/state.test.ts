@@ -1,0 +1,142 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import { type Bootstrap, encodeBootstrap } from '../../../shared/bootstrap.ts';
+import { generateIdentity } from '../../../shared/identity/identity.ts';
+import { AuditLog } from '../../../vmc/audit/audit-log.ts';
+import { isEnrolled, markEnrolled } from '../../../vmc/state/enrolled.ts';
+import { loadOrMakeIdentity } from '../../../vmc/state/identity-file.ts';
+import { acceptBootstrap, readOwner } from '../../../vmc/state/owner.ts';
+import { parseBootstrap } from '../../../vmc/state/read-bootstrap.ts';
+import { openStateFolder } from '../../../vmc/state/state-folder.ts';
+
+const ann = generateIdentity();
+const eve = generateIdentity();
+const now = new Date('2026-11-22T00:00:00Z');
+const bootstrapOf = (owner = ann, more: Partial<Bootstrap> = {}): Bootstrap => ({
+  version: 1,
+  vm: { id: 'vm-0123456789ab', name: 'data' },
+  backend: { url: 'https://10.91.2.1:8443', pin: 'ab'.repeat(32) },
+  owner: owner.public,
+  enrolToken: new Uint8Array(32).fill(9),
+  ...more,
+});
+
+t.test('a bootstrap that is wrong names the field, never its value', async (t) => {
+  const good = JSON.parse(encodeBootstrap(bootstrapOf())) as Record<string, Record<string, unknown>>;
+  t.same(parseBootstrap(JSON.stringify(good), 'x').vm, { id: 'vm-0123456789ab', name: 'data' });
+  const cases: [unknown, RegExp][] = [
+    ['not json', /is not JSON/],
+    [{ ...good, version: 2 }, /version/],
+    [{ ...good, vm: { id: 'vm-SECRETVALUE', name: 'data' } }, /vm\.id/],
+    [{ ...good, backend: { ...good.backend, url: 'http://x' } }, /backend\.url/],
+    [{ ...good, backend: { ...good.backend, pin: 'SECRETVALUE' } }, /backend\.pin/],
+    [{ ...good, owner: { ...good.owner, ed25519: 'SECRETVALUE' } }, /owner\.ed25519/],
+    [{ ...good, owner: { ...good.owner, proof: good.owner?.ed25519 } }, /owner/],
+    [{ ...good, enrolToken: 'SECRETVALUE' }, /enrolToken/],
+    [{ ...good, more: 1 }, /unknown key more/],
+    ['x'.repeat(70_000), /too long/],
+  ];
+  for (const [document, message] of cases) {
+    const text = typeof document === 'string' ? document : JSON.stringify(document);
+    t.throws(() => parseBootstrap(text, 'here'), { code: 'bad-config', message });
+    t.doesNotThrow(() => {
+      try {
+        parseBootstrap(text, 'here');
+      } catch (error) {
+        if (/SECRETVALUE/.test(String(error))) throw new Error('the value is repeated');
+      }
+    });
+  }
+});
+
+t.test('C3 the owner is learned once and never replaced', async (t) => {
+  const dir = t.testdir();
+  await t.rejects(acceptBootstrap(dir, undefined, now), { code: 'bad-config', hint: /vmc\.bootstrap/ });
+  t.same(readdirSync(dir), [], 'nothing was written');
+  await acceptBootstrap(dir, bootstrapOf(), now);
+  const learned = readFileSync(join(dir, 'owner.json'), 'utf8');
+  t.equal(statSync(join(dir, 'owner.json')).mode & 0o777, 0o600);
+  t.same((await readOwner(dir))?.owner.ed25519, ann.public.ed25519);
+
+  for (const wrong of [
+    bootstrapOf(eve),
+    bootstrapOf(ann, { owner: { ...ann.public, x25519: eve.public.x25519 } }),
+    bootstrapOf(ann, { vm: { id: 'vm-ffffffffffff', name: 'data' } }),
+  ]) {
+    const stored = readFileSync(join(dir, 'bootstrap.json'), 'utf8');
+    await t.rejects(acceptBootstrap(dir, wrong, now), { code: 'owner-mismatch' });
+    t.equal(readFileSync(join(dir, 'owner.json'), 'utf8'), learned);
+    t.equal(readFileSync(join(dir, 'bootstrap.json'), 'utf8'), stored);
+  }
+  const moved = bootstrapOf(ann, { backend: { url: 'https://10.0.0.9:8443', pin: 'cd'.repeat(32) } });
+  await acceptBootstrap(dir, moved, now);
+  t.same((await acceptBootstrap(dir, undefined, now)).backend, moved.backend, 'without a credential: the latest one');
+  t.equal(readFileSync(join(dir, 'owner.json'), 'utf8'), learned);
+});
+
+t.test('a crash between learning and storing leaves nothing learned', async (t) => {
+  const dir = t.testdir({ 'bootstrap.json': encodeBootstrap(bootstrapOf(eve)) });
+  await t.rejects(acceptBootstrap(dir, undefined, now), { code: 'bad-config' }, 'a copy alone counts for nothing');
+  t.same((await acceptBootstrap(dir, bootstrapOf(), now)).owner.ed25519, ann.public.ed25519);
+});
+
+t.test('two starts at once learn one owner', async (t) => {
+  const dir = t.testdir();
+  const results = await Promise.allSettled([ann, eve].map((who) => acceptBootstrap(dir, bootstrapOf(who), now)));
+  t.same(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+});
+
+t.test('a damaged owner file is an error, not a new owner', async (t) => {
+  const dir = t.testdir({ 'owner.json': '{' });
+  await t.rejects(acceptBootstrap(dir, bootstrapOf(), now), { code: 'bad-data' });
+});
+
+t.test('the identity is made once, 0600, and damage is an error', async (t) => {
+  const dir = t.testdir();
+  const [first, second] = await Promise.all([loadOrMakeIdentity(dir), loadOrMakeIdentity(dir)]);
+  t.same(first, second, 'two starts at once: one identity');
+  t.same(await loadOrMakeIdentity(dir), first, 'its secret half survives being read');
+  t.equal(statSync(join(dir, 'identity')).mode & 0o777, 0o600);
+  const bytes = readFileSync(join(dir, 'identity'));
+  bytes[40] = (bytes[40] ?? 0) ^ 1;
+  writeFileSync(join(dir, 'identity'), bytes);
+  await t.rejects(loadOrMakeIdentity(dir), { code: 'bad-data', message: new RegExp(dir) });
+});
+
+t.test('the state folder is closed to others; enrolment is remembered for one backend', async (t) => {
+  const dir = t.testdir({ open: {}, file: '' });
+  await openStateFolder(join(dir, 'open'));
+  t.equal(statSync(join(dir, 'open')).mode & 0o777, 0o700);
+  await t.rejects(openStateFolder(join(dir, 'file')), /./);
+  await markEnrolled(dir, 'vm-0123456789ab', 'aa');
+  t.equal(await isEnrolled(dir, 'vm-0123456789ab', 'aa'), true);
+  t.equal(await isEnrolled(dir, 'vm-0123456789ab', 'bb'), false);
+});
+
+t.test('the audit log is numbered across restarts and torn lines, and refusals are bounded', async (t) => {
+  const dir = t.testdir();
+  let time = now.getTime();
+  const deps = { now: () => new Date(time), onProblem: (problem: string) => t.fail(problem) };
+  const first = await AuditLog.open(dir, deps);
+  await first.record({ who: 'root', what: 'a', result: 'ok' });
+  await first.record({ who: 'root', what: 'b', target: 'x\ny', result: 'busy' });
+  await first.close();
+  writeFileSync(join(dir, 'audit.log'), `${readFileSync(join(dir, 'audit.log'), 'utf8')}{"torn`);
+  const second = await AuditLog.open(dir, deps);
+  await second.record({ who: 'root', what: 'c', result: 'ok' });
+  for (let i = 0; i < 100; i++) void second.refuse({ who: 'unknown', what: 'channel.refused', result: 'malformed' });
+  time += 60_000;
+  await second.refuse({ who: 'unknown', what: 'channel.refused', result: 'malformed' });
+  await second.close();
+  const lines = readFileSync(join(dir, 'audit.log'), 'utf8').trimEnd().split('\n');
+  t.equal(lines[2], '{"torn');
+  const events = lines.filter((_, i) => i !== 2).map((line) => JSON.parse(line) as { number: number; target?: string });
+  t.same(
+    events.map(({ number }) => number),
+    events.map((_, i) => i + 1),
+  );
+  t.equal(events.length, 3 + 60 + 2);
+  t.match(events.at(-2), { what: 'audit.summarised', target: '40 refusals' });
+  t.equal(statSync(join(dir, 'audit.log')).mode & 0o777, 0o600);
+});

@@ -1,0 +1,111 @@
+/** From a socket that the relay paired to a person who is allowed in, and their requests. */
+import type { WebSocket } from 'ws';
+import type { Right } from '../../shared/api/rights.ts';
+import type { Channel } from '../../shared/channel/channel.ts';
+import { HandshakeGate } from '../../shared/channel/handshake-gate.ts';
+import { HandshakeRefused } from '../../shared/channel/refusal.ts';
+import { ReplayCache } from '../../shared/channel/replay-cache.ts';
+import { acceptChannel } from '../../shared/channel/run-handshake.ts';
+import { webSocketTransport } from '../../shared/channel/websocket-transport.ts';
+import { fingerprint } from '../../shared/identity/fingerprint.ts';
+import type { Identity } from '../../shared/identity/identity.ts';
+import type { Ed25519PublicKey } from '../../shared/identity/keys.ts';
+import { type Handle, RpcPeer } from '../../shared/rpc/peer.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
+
+/** Someone on a channel: who, and what they may do now. */
+export interface Caller {
+  fingerprint: string;
+  /** Asked at each call: a right that was taken away is gone at once. */
+  rights(): ReadonlySet<Right> | undefined;
+}
+
+export interface ChannelServerDeps {
+  identity: Identity;
+  rightsOf: (person: Ed25519PublicKey) => ReadonlySet<Right> | undefined;
+  handleFor: (caller: Caller) => Handle;
+  audit: Pick<AuditLog, 'record' | 'refuse'>;
+  onInternalError: (method: string, error: unknown) => void;
+}
+
+const MAX_HANDSHAKES = 16;
+const MAX_CHANNELS = 64;
+
+export class ChannelServer {
+  readonly #deps: ChannelServerDeps;
+  readonly #gate = new HandshakeGate(MAX_HANDSHAKES);
+  readonly #replayCache = new ReplayCache();
+  readonly #channels = new Set<Channel>();
+  readonly #serving = new Set<Promise<void>>();
+  readonly #stop = new AbortController();
+
+  constructor(deps: ChannelServerDeps) {
+    this.#deps = deps;
+  }
+
+  get size(): number {
+    return this.#channels.size;
+  }
+
+  /** Serves one paired socket to its end. Never throws. */
+  async serve(socket: WebSocket): Promise<void> {
+    const serving = this.#serve(socket);
+    this.#serving.add(serving);
+    await serving;
+    this.#serving.delete(serving);
+  }
+
+  /** Closes every channel, and waits until what it still had to say to the audit log is said. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all([...this.#channels].map((channel) => channel.close()));
+    await Promise.all(this.#serving);
+  }
+
+  async #serve(socket: WebSocket): Promise<void> {
+    const transport = webSocketTransport(socket);
+    socket.resume(); // it came paused, so that nothing was lost before the transport listened
+    try {
+      const channel = await acceptChannel(transport, {
+        identity: this.#deps.identity,
+        authorize: (person, purpose) => purpose === 'control' && this.#deps.rightsOf(person) !== undefined,
+        replayCache: this.#replayCache,
+        gate: this.#gate,
+        signal: this.#stop.signal,
+      });
+      await this.#serveChannel(channel);
+    } catch (error) {
+      if (error instanceof HandshakeRefused) await this.#refused(error);
+      else this.#deps.onInternalError('channel', error);
+    }
+  }
+
+  async #serveChannel(channel: Channel): Promise<void> {
+    const who = fingerprint(channel.peer);
+    if (this.#channels.size >= MAX_CHANNELS) {
+      channel.abort();
+      await this.#deps.audit.refuse({ who, what: 'channel.refused', result: 'too-many-channels' });
+      return;
+    }
+    this.#channels.add(channel);
+    void this.#deps.audit.record({ who, what: 'channel.open', target: channel.purpose, result: 'ok' });
+    const caller: Caller = { fingerprint: who, rights: () => this.#deps.rightsOf(channel.peer) };
+    const peer = new RpcPeer(channel, {
+      handle: this.#deps.handleFor(caller),
+      onInternalError: this.#deps.onInternalError,
+    });
+    const result = await peer.ended.then(
+      () => 'ok',
+      () => 'cut',
+    );
+    this.#channels.delete(channel);
+    void this.#deps.audit.record({ who, what: 'channel.close', target: channel.purpose, result });
+  }
+
+  /** The peer only saw its socket close; the reason is for the owner of this VM. */
+  async #refused({ reason, proven }: HandshakeRefused): Promise<void> {
+    if (reason === 'cancelled') return;
+    const who = proven === undefined ? 'unknown' : fingerprint(proven.peer);
+    await this.#deps.audit.refuse({ who, what: 'channel.refused', target: proven?.purpose, result: reason });
+  }
+}

@@ -1,0 +1,208 @@
+/** The controller: puts the features together, in the order that gets it to the relay soonest and never open half-guarded. */
+import { VmClient } from '../shared/backend-client/vm-client.ts';
+import { publicError, VmcError } from '../shared/errors.ts';
+import { fingerprint } from '../shared/identity/fingerprint.ts';
+import { errorFields, type Log } from '../shared/log.ts';
+import { Undo } from '../shared/undo.ts';
+import { AuditLog } from './audit/audit-log.ts';
+import { ChannelServer } from './channel-server/channel-server.ts';
+import type { Config } from './config.ts';
+import { makeDispatch } from './dispatch.ts';
+import type { Drives } from './drives/drives.ts';
+import { Firewall } from './firewall/firewall.ts';
+import { watchNetwork } from './network/network-changes.ts';
+import { claimPort } from './port22/claim-port.ts';
+import { makePark } from './relay-client/park.ts';
+import { RelayClient } from './relay-client/relay-client.ts';
+import { rightsOf } from './rights/rights.ts';
+import { isEnrolled } from './state/enrolled.ts';
+import { loadOrMakeIdentity } from './state/identity-file.ts';
+import { acceptBootstrap } from './state/owner.ts';
+import { readBootstrap } from './state/read-bootstrap.ts';
+import { openStateFolder } from './state/state-folder.ts';
+import { Grants } from './tunnel/grants.ts';
+import { Tunnel } from './tunnel/tunnel.ts';
+import { TunnelServer } from './tunnel/tunnel-server.ts';
+import { VERSION } from './version.ts';
+
+export interface DaemonDeps {
+  log: Log;
+  /** Says a line to the person at the console. */
+  say: (line: string) => void;
+  /** This boot's bootstrap document; undefined when no credential was passed. */
+  bootstrapPath: string | undefined;
+  /** Unix time in milliseconds. */
+  clock: () => number;
+  /** Seconds since the process started. */
+  uptime: () => number;
+  /** Seconds after which Node had started, and after which vmc had been loaded. */
+  seconds: { node: number; loaded: number };
+  random: () => number;
+}
+
+export interface Daemon {
+  /** Resolves when the first socket is parked at the relay. */
+  parked: Promise<void>;
+  /** Ends channels and tunnels, gives port 22 back. Drives stay mounted: people's work goes on without vmc. */
+  close(): Promise<void>;
+}
+
+/** DNS, gateway and the rules in the kernel are looked at again this often, besides whenever systemd-networkd tells of a change. */
+const FIREWALL_REFRESH_MS = 60_000;
+
+/**
+ * config → port 22 → state → identity and firewall at once → relay.
+ * @throws VmcError when vmc must not serve: 'port-in-use', 'bad-config', 'owner-mismatch', 'command-failed' (firewall) …
+ */
+export async function startDaemon(config: Config, deps: DaemonDeps): Promise<Daemon> {
+  const undo = new Undo();
+  try {
+    return await start(config, deps, undo);
+  } catch (error) {
+    await undo.rollBack();
+    throw error;
+  }
+}
+
+async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daemon> {
+  const { log, clock } = deps;
+  const now = () => new Date(clock());
+  const started = clock();
+  let audit: AuditLog | undefined;
+
+  const { tunnel: limits } = config;
+  const grants = new Grants({ ...limits, lifetimeMs: limits.grantHours * 3_600_000 }, clock);
+  const server = new TunnelServer({
+    ...limits,
+    grants,
+    onRefused: (result, target) => void audit?.refuse({ who: 'unknown', what: 'tunnel.refused', target, result }),
+  });
+  await claimPort(server.tcp, limits.port);
+  undo.add('give the port back', () => server.close());
+
+  const stateDir = await openStateFolder(config.stateDir);
+  const opened = await AuditLog.open(stateDir, { now, onProblem: (problem) => log.error('audit-failed', { problem }) });
+  audit = opened;
+  undo.add('close the audit log', () => opened.close());
+  const { vm, backend, owner, enrolToken } = await learnOwner(stateDir, deps, opened);
+
+  const firewall = new Firewall({
+    backendUrl: backend.url,
+    tunnelPort: limits.port,
+    allow: config.network.allow,
+  });
+  const [identity, enrolled] = await Promise.all([
+    loadOrMakeIdentity(stateDir),
+    isEnrolled(stateDir, vm.id, backend.pin),
+    firewall.refresh(),
+  ]);
+  const own = fingerprint(identity.public.ed25519);
+  deps.say(`VM ${vm.name} fingerprint ${own}`);
+  const seconds = { ...deps.seconds, started: deps.uptime() };
+  log.info('started', { vmId: vm.id, version: VERSION, fingerprint: own });
+
+  const channels = new ChannelServer({
+    identity,
+    rightsOf: (person) => rightsOf(person, owner.ed25519),
+    audit: opened,
+    onInternalError: (method, error) => log.error('call-failed', { method, ...errorFields(error) }),
+    handleFor: makeDispatch({
+      audit: opened,
+      tunnel: new Tunnel({ grants, server, ports: limits.ports, now }),
+      drives: loadLate(config, log),
+      info: () => ({
+        vmId: vm.id,
+        name: vm.name,
+        version: VERSION,
+        fingerprint: own,
+        ownerFingerprint: fingerprint(owner.ed25519),
+        startedAt: started,
+        secondsToPark,
+        secondsOfNode: seconds.node,
+        rssBytes: process.memoryUsage.rss(),
+      }),
+    }),
+  });
+
+  let secondsToPark: number | undefined;
+  const firstPark = Promise.withResolvers<void>();
+  const client = new VmClient(backend);
+  const relay = new RelayClient({
+    clock,
+    random: deps.random,
+    park: makePark({ client, firewall, identity, vmId: vm.id, enrolToken, enrolled, stateDir, log }),
+    serve: (socket) => void channels.serve(socket),
+    onParked: () => {
+      if (secondsToPark !== undefined) return;
+      secondsToPark = deps.uptime();
+      log.info('parked', { seconds: { ...seconds, parked: secondsToPark }, rssBytes: process.memoryUsage.rss() });
+      firstPark.resolve();
+    },
+    onTrouble: (error, retryMs) => log.warn('not-parked', { ...errorFields(error), retryMs: Math.round(retryMs) }),
+  });
+
+  const refresh = () => {
+    firewall.refresh().catch((error: unknown) => log.error('firewall-failed', errorFields(error))); // the old rules stay
+  };
+  const unwatch = watchNetwork(() => {
+    refresh();
+    relay.retryNow();
+  });
+  const repair = async () => {
+    if (await firewall.repair()) {
+      log.error('firewall-repaired');
+      await opened.record({ who: 'vmc', what: 'firewall.repaired', result: 'ok' });
+    }
+  };
+  const timer = setInterval(
+    () => void repair().catch((error: unknown) => log.error('firewall-failed', errorFields(error))),
+    FIREWALL_REFRESH_MS,
+  ).unref();
+  relay.start();
+
+  return {
+    parked: firstPark.promise,
+    async close() {
+      unwatch();
+      clearInterval(timer);
+      await relay.stop();
+      await channels.close();
+      await server.close();
+      client.close();
+      await opened.close();
+      log.info('stopped');
+    },
+  };
+}
+
+/** A bootstrap that names another owner is an event of its own: it goes to the audit log too. */
+async function learnOwner(stateDir: string, deps: DaemonDeps, audit: AuditLog) {
+  try {
+    const given = deps.bootstrapPath === undefined ? undefined : await readBootstrap(deps.bootstrapPath);
+    return await acceptBootstrap(stateDir, given, new Date(deps.clock()));
+  } catch (error) {
+    if (error instanceof VmcError)
+      await audit.record({
+        who: 'vmc',
+        what: 'bootstrap.refused',
+        target: error.message,
+        result: publicError(error).code,
+      });
+    throw error;
+  }
+}
+
+/** Drives are loaded when somebody first asks for one: they are not needed to be reachable. */
+function loadLate(config: Config, log: Log): () => Promise<Drives> {
+  let drives: Promise<Drives> | undefined;
+  return () => {
+    drives ??= import('./drives/drives.ts').then(
+      ({ Drives }) =>
+        new Drives({
+          mountRoot: config.drives.mountRoot,
+          onUndoFailed: (what, error) => log.error('undo-failed', { what, ...errorFields(error) }),
+        }),
+    );
+    return drives;
+  };
+}

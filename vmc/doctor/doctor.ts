@@ -1,0 +1,137 @@
+/** `vmc doctor` (requirement C17): one screen that says what is wrong and what to do. Changes nothing. */
+import { lstat, statfs } from 'node:fs/promises';
+import type { Bootstrap } from '../../shared/bootstrap.ts';
+import { errorMessage, VmcError } from '../../shared/errors.ts';
+import { printable } from '../../shared/run.ts';
+import { type Config, loadConfig } from '../config.ts';
+import { loadedRules } from '../firewall/firewall.ts';
+import { readStoredBootstrap } from '../known-vm.ts';
+import { findPortOwner } from '../port22/port-owner.ts';
+import { isEnrolled } from '../state/enrolled.ts';
+import { readOwner } from '../state/owner.ts';
+import { readBootstrap } from '../state/read-bootstrap.ts';
+import { askBackend } from './ask-backend.ts';
+
+export interface Finding {
+  check: string;
+  state: 'ok' | 'warn' | 'bad';
+  /** What was found. */
+  found: string;
+  /** What to do about it. */
+  todo?: string | undefined;
+}
+
+type Result = Omit<Finding, 'check'>;
+
+const ok = (found: string): Result => ({ state: 'ok', found });
+const bad = (found: string, todo?: string): Result => ({ state: 'bad', found, todo });
+const warn = (found: string, todo?: string): Result => ({ state: 'warn', found, todo });
+
+export async function examine(configPath: string, credentialPath: string | undefined): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const check = async (name: string, look: () => Promise<Result>): Promise<void> => {
+    findings.push({ check: name, ...(await look().catch(asFinding)) });
+  };
+  let config: Config | undefined;
+  await check('configuration', async () => {
+    config = await loadConfig(configPath);
+    return ok(configPath);
+  });
+  if (config === undefined) return findings;
+  const { stateDir, tunnel } = config;
+  await check('state folder', () => checkStateFolder(stateDir));
+  await check('disk space', () => checkDisk(stateDir));
+  let bootstrap: Bootstrap | undefined;
+  await check('bootstrap', async () => {
+    bootstrap = (credentialPath && (await readBootstrap(credentialPath))) || (await readStoredBootstrap(stateDir));
+    return ok(`VM ${bootstrap.vm.name} (${bootstrap.vm.id})`);
+  });
+  await check('owner', () => checkOwner(stateDir, bootstrap));
+  await check(`port ${tunnel.port}`, () => checkPort(tunnel.port));
+  await check('firewall', () => checkFirewall(tunnel.port));
+  if (bootstrap !== undefined) {
+    const { backend, vm } = bootstrap;
+    await check('enrolled', async () =>
+      (await isEnrolled(stateDir, vm.id, backend.pin))
+        ? ok('the backend knows this VM')
+        : bad('the backend has not been told who this VM is', 'journalctl -u vmc says what it answers'),
+    );
+    const answers: Date[] = [];
+    await check('backend', async () => {
+      const { date } = await askBackend(backend);
+      if (date !== undefined) answers.push(date);
+      return ok(`${backend.url} answers, with the pinned key`);
+    });
+    for (const date of answers) await check('clock', async () => judgeSkew(date, new Date()));
+  }
+  return findings;
+}
+
+export function describeFindings(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map(({ check }) => check.length));
+  return findings
+    .flatMap(({ check, state, found, todo }) => [
+      `${state.padEnd(4)}  ${check.padEnd(width)}  ${printable(found)}`,
+      ...(todo === undefined ? [] : [`${' '.repeat(width + 8)}→ ${printable(todo)}`]),
+    ])
+    .join('\n');
+}
+
+function asFinding(error: unknown): Result {
+  return error instanceof VmcError ? bad(error.message, error.hint) : bad(errorMessage(error));
+}
+
+async function checkStateFolder(path: string): Promise<Result> {
+  const found = await lstat(path);
+  if (!found.isDirectory()) return bad(`${path} is not a folder`, 'Move it away and restart vmc');
+  if (found.uid !== 0) return bad(`${path} belongs to user ${found.uid}`, `chown root: ${path}`);
+  const mode = (found.mode & 0o777).toString(8);
+  return mode === '700' ? ok(`${path}, for root only`) : bad(`${path} has mode ${mode}`, `chmod 700 ${path}`);
+}
+
+const MiB = 1024 * 1024;
+
+async function checkDisk(path: string): Promise<Result> {
+  const { bavail, bsize } = await statfs(path);
+  const free = Math.floor((bavail * bsize) / MiB);
+  const text = `${free} MiB free at ${path}`;
+  if (free < 16) return bad(text, 'Delete what is not needed: nothing can be logged soon');
+  return free < 256 ? warn(text, 'Delete what is not needed') : ok(text);
+}
+
+async function checkOwner(stateDir: string, bootstrap: Bootstrap | undefined): Promise<Result> {
+  const known = await readOwner(stateDir);
+  if (known === undefined) return bad('no owner has been learned', 'vmc learns it at its first start');
+  const { fingerprint } = await import('../../shared/identity/fingerprint.ts');
+  const text = fingerprint(known.owner.ed25519);
+  if (bootstrap !== undefined && fingerprint(bootstrap.owner.ed25519) !== text)
+    return bad(
+      `this VM belongs to ${text}, the bootstrap names ${fingerprint(bootstrap.owner.ed25519)}`,
+      'Nobody can replace the owner: give the VM its own bootstrap again',
+    );
+  return ok(text);
+}
+
+async function checkPort(port: number): Promise<Result> {
+  const owner = await findPortOwner(port);
+  if (owner === undefined) return bad('nobody listens', 'systemctl start vmc');
+  const text = `${owner.name} (pid ${owner.pid})`;
+  return owner.isVmc ? ok(text) : bad(`${text} has it`, 'Is it SSH? systemctl disable --now ssh.service ssh.socket');
+}
+
+async function checkFirewall(port: number): Promise<Result> {
+  const rules = await loadedRules();
+  if (rules === undefined) return bad('no rules are loaded', 'systemctl restart vmc-firewall vmc');
+  return rules.includes(`tcp dport ${port} accept`)
+    ? ok('the rules of vmc are loaded')
+    : bad('only the rules from before vmc are loaded: all is shut', 'systemctl restart vmc');
+}
+
+/** Hellos are fresh for 5 minutes. */
+export function judgeSkew(theirs: Date, ours: Date): Result {
+  const seconds = Math.round((ours.getTime() - theirs.getTime()) / 1000);
+  const text = `${Math.abs(seconds)} s ${seconds < 0 ? 'behind' : 'ahead of'} the backend`;
+  const todo = 'Set the clock: devices more than 5 minutes apart are refused';
+  if (Math.abs(seconds) >= 240) return bad(text, todo);
+  return Math.abs(seconds) > 30 ? warn(text, todo) : ok(Math.abs(seconds) <= 2 ? 'as the backend has it' : text);
+}

@@ -1,0 +1,40 @@
+/** Making a file system and emptying a device. */
+import { open } from 'node:fs/promises';
+import { run } from '../../shared/run.ts';
+import type { FileSystem } from './plan-format.ts';
+
+const TIMEOUT_MS = 10 * 60_000;
+/** Blocks of the LUKS volume's own sector size. The device is fresh: discarding it first would only cost time. */
+const MAKE: Record<FileSystem, { file: string; args: string[] }> = {
+  ext4: {
+    file: 'mkfs.ext4',
+    args: ['-q', '-F', '-m', '0', '-b', '4096', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1'],
+  },
+  xfs: { file: 'mkfs.xfs', args: ['-q', '-f', '-K'] },
+};
+
+export async function makeFileSystem(path: string, fileSystem: FileSystem): Promise<void> {
+  const { file, args } = MAKE[fileSystem];
+  await run({ file, args: [...args, path], timeoutMs: TIMEOUT_MS });
+}
+
+/** Removes every signature that blkid knows, so that nothing takes the device for what it was. */
+export async function wipeSignatures(device: string): Promise<void> {
+  await run({ file: 'wipefs', args: ['--all', device], timeoutMs: 60_000 });
+}
+
+/** What LUKS2 keeps for its header and key slots. */
+const HEADER_BYTES = 16 * 1024 * 1024;
+const CHUNK_BYTES = 1024 * 1024;
+
+/** Makes the beginning of a device zeros again: undoes luksFormat on a device that was blank. */
+export async function zeroHeader(device: string): Promise<void> {
+  const file = await open(device, 'r+');
+  try {
+    const zeros = Buffer.alloc(CHUNK_BYTES);
+    for (let at = 0; at < HEADER_BYTES; at += CHUNK_BYTES) await file.write(zeros, 0, CHUNK_BYTES, at);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}

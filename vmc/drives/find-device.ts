@@ -1,0 +1,89 @@
+/** From a drive's id, which is the disk's serial, to its block device: udev's `/dev/disk/by-id/*_<id>`. */
+import { open, readdir, realpath, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { VmcError } from '../../shared/errors.ts';
+import { isErrno } from '../../shared/files.ts';
+import { driveIdSchema } from '../../shared/names.ts';
+import { watchFolder } from '../watch-folder.ts';
+import { driveIdOfLink } from './parse-links.ts';
+
+export const BY_ID = '/dev/disk/by-id';
+
+/** Ids of all attached drives, sorted. */
+export async function listDriveIds(byId = BY_ID): Promise<string[]> {
+  const ids = (await linksIn(byId)).map(driveIdOfLink).filter((id) => id !== undefined);
+  return [...new Set(ids)].sort();
+}
+
+/** @returns e.g. /dev/sdb, or undefined when it is not attached. @throws VmcError 'bad-data' when two disks claim one id. */
+export async function findDevice(driveId: string, byId = BY_ID): Promise<string | undefined> {
+  driveIdSchema.parse(driveId);
+  const links = (await linksIn(byId)).filter((link) => driveIdOfLink(link) === driveId);
+  const devices = new Set<string>();
+  for (const link of links) {
+    const device = await realpath(join(byId, link)).catch(() => undefined); // unplugged just now
+    if (device !== undefined && (await stat(device)).isBlockDevice()) devices.add(device);
+  }
+  if (devices.size > 1)
+    throw new VmcError(
+      'bad-data',
+      `Two disks say that they are ${driveId}: ${[...devices].join(', ')}.`,
+      'Detach one of them.',
+    );
+  return [...devices][0];
+}
+
+/** As `findDevice`, for a drive that was attached just now: waits for udev. @throws VmcError 'not-found' after the deadline. */
+export async function waitForDevice(driveId: string, timeoutMs: number, byId = BY_ID): Promise<string> {
+  let { resolve: wake, promise: next } = Promise.withResolvers<void>();
+  const stop = watchFolder(byId, () => wake());
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    wake();
+  }, timeoutMs);
+  try {
+    for (;;) {
+      const device = await findDevice(driveId, byId);
+      if (device !== undefined) return device;
+      if (late)
+        throw new VmcError(
+          'not-found',
+          `The drive ${driveId} is not attached to this VM.`,
+          'Attach it first: connect drive attach',
+        );
+      await next;
+      ({ resolve: wake, promise: next } = Promise.withResolvers<void>());
+    }
+  } finally {
+    clearTimeout(timer);
+    stop();
+  }
+}
+
+/**
+ * Lends the drive's device while it is held open. The kernel gives a name such as /dev/sdb to the next disk as soon as its
+ * own has gone and nobody has it open: without this, what is meant for one drive could be written to another.
+ * @throws VmcError 'wrong-state' when the drive was detached meanwhile: `work` has not begun then.
+ */
+export async function holdDevice<T>(driveId: string, device: string, work: () => Promise<T>, byId = BY_ID): Promise<T> {
+  const gone = () => new VmcError('wrong-state', `The drive ${driveId} was detached meanwhile.`, 'Attach it again.');
+  const held = await open(device, 'r').catch((error: unknown) => {
+    throw ['ENOENT', 'ENXIO', 'ENODEV'].some((code) => isErrno(error, code)) ? gone() : error;
+  });
+  try {
+    if ((await findDevice(driveId, byId)) !== device) throw gone(); // asked only now: from here on the name is ours
+    return await work();
+  } finally {
+    await held.close();
+  }
+}
+
+async function linksIn(byId: string): Promise<string[]> {
+  try {
+    return await readdir(byId);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return []; // no disk has an id at all
+    throw error;
+  }
+}

@@ -1,0 +1,73 @@
+/** What is so about a drive now, asked of sysfs, blkid and the mount table. Nothing is remembered between calls. */
+import { readdir, readFile, statfs } from 'node:fs/promises';
+import { basename } from 'node:path';
+import type { DriveStatus } from '../../shared/api/drive.ts';
+import { readIfThere } from '../../shared/files.ts';
+import { inspectContent } from './inspect-content.ts';
+import { mappingName, mappingPath } from './names.ts';
+import { parseMountinfo } from './parse-mountinfo.ts';
+import { signatureOf } from './signature.ts';
+
+export interface Observed {
+  driveId: string;
+  /** e.g. /dev/sdb */
+  device: string;
+  sizeBytes: number;
+  /** What is on the device itself; undefined: blank. */
+  content: { kind: 'luks' } | { kind: 'other'; description: string } | undefined;
+  /** Names of device-mapper (or other) devices on top of it. */
+  holders: string[];
+  /** Every place where the device or its mapping is mounted. */
+  mounts: { mountPoint: string; readOnly: boolean; fileSystem: string }[];
+  /** The file system inside the mapping, when that is there. */
+  fileSystem: string | undefined;
+}
+
+export async function observe(driveId: string, device: string): Promise<Observed> {
+  const name = basename(device);
+  const sys = `/sys/class/block/${name}`;
+  const sizeBytes = Number(await readFile(`${sys}/size`, 'utf8')) * 512; // always in 512-byte units
+  const holderNodes = await readdir(`${sys}/holders`);
+  const holders = await Promise.all(
+    holderNodes.map(async (node) => ((await readIfThere(`/sys/class/block/${node}/dm/name`)) ?? node).trim()),
+  );
+  const numbers = await Promise.all(
+    [name, ...holderNodes].map(async (node) => (await readFile(`/sys/class/block/${node}/dev`, 'utf8')).trim()),
+  );
+  const mounts = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'))
+    .filter((mount) => numbers.includes(mount.device))
+    .map(({ mountPoint, readOnly, fileSystem }) => ({ mountPoint, readOnly, fileSystem }));
+  return {
+    driveId,
+    device,
+    sizeBytes,
+    content: holders.includes(mappingName(driveId)) ? { kind: 'luks' } : await inspectContent(device, sizeBytes),
+    holders,
+    mounts,
+    fileSystem: holders.includes(mappingName(driveId))
+      ? (mounts[0]?.fileSystem ?? (await signatureOf(mappingPath(driveId)))?.type)
+      : undefined,
+  };
+}
+
+export async function statusOf(observed: Observed | { driveId: string; device?: undefined }): Promise<DriveStatus> {
+  if (observed.device === undefined) return { driveId: observed.driveId, state: 'absent' };
+  const { driveId, sizeBytes, content, holders, mounts, fileSystem } = observed;
+  const base = { driveId, sizeBytes };
+  const mounted = mounts[0];
+  if (mounted !== undefined) {
+    const { bavail, bsize } = await statfs(mounted.mountPoint);
+    return {
+      ...base,
+      state: 'mounted',
+      mountPoint: mounted.mountPoint,
+      readOnly: mounted.readOnly,
+      fileSystem: mounted.fileSystem,
+      freeBytes: bavail * bsize,
+    };
+  }
+  if (holders.includes(mappingName(driveId)))
+    return { ...base, state: 'open', ...(fileSystem === undefined ? {} : { fileSystem }) };
+  if (holders.length > 0) return { ...base, state: 'foreign' };
+  return { ...base, state: content === undefined ? 'blank' : content.kind === 'luks' ? 'locked' : 'foreign' };
+}

@@ -1,0 +1,24 @@
+/** What `blkid -p -o export DEVICE` prints: KEY=value lines. */
+
+export interface Signature {
+  /** In words: 'a crypto_LUKS volume', 'an ext4 file system', 'a gpt partition table'. */
+  description: string;
+  /** blkid's TYPE, e.g. crypto_LUKS, ext4. */
+  type?: string | undefined;
+}
+
+/** @returns undefined when nothing in it names a content. */
+export function parseBlkid(text: string): Signature | undefined {
+  const values = new Map(
+    text.split('\n').flatMap((line): [string, string][] => {
+      const at = line.indexOf('=');
+      return at < 1 ? [] : [[line.slice(0, at), line.slice(at + 1)]];
+    }),
+  );
+  const type = values.get('TYPE');
+  const usage = values.get('USAGE');
+  if (type !== undefined)
+    return { type, description: usage === 'filesystem' ? `a file system (${type})` : `data of type ${type}` };
+  const partitions = values.get('PTTYPE');
+  return partitions === undefined ? undefined : { description: `a partition table (${partitions})` };
+}

@@ -1,0 +1,43 @@
+/**
+ * The metadata of a LUKS2 header, as `cryptsetup luksDump --dump-json-metadata` prints it. The header lies on the host's
+ * disk, and the host is not trusted: one that names the null cipher for a key slot opens with every key, to a volume
+ * whose key the host chose (CVE-2025-59054). So only what `luksFormat` here writes is accepted, not all that cryptsetup can read.
+ */
+import * as z from 'zod';
+import { VmcError } from '../../shared/errors.ts';
+import { describeIssues } from '../../shared/validate.ts';
+
+const CIPHER = z.literal('aes-xts-plain64');
+const KEY_BYTES = z.literal(64);
+
+const keySlot = z.object({
+  type: z.literal('luks2'), // 'reencrypt' would be a volume in the middle of a change of cipher
+  key_size: KEY_BYTES,
+  area: z.object({ type: z.literal('raw'), encryption: CIPHER, key_size: KEY_BYTES }),
+  kdf: z.object({ type: z.enum(['pbkdf2', 'argon2id']) }),
+});
+
+const headerSchema = z.object({
+  keyslots: z.record(z.string(), keySlot),
+  segments: z.strictObject({
+    '0': z.object({ type: z.literal('crypt'), encryption: CIPHER, integrity: z.never().optional() }),
+  }),
+  config: z.object({ requirements: z.never().optional() }),
+});
+
+/** @throws VmcError 'bad-data' for a header that is not of the kind that vmc makes. */
+export function checkLuksHeader(json: string, driveId: string): void {
+  const refuse = (why: string) =>
+    new VmcError(
+      'bad-data',
+      `The LUKS header of the drive ${driveId} is not one that vmc makes (${why}). It was not opened.`,
+      'Somebody may have changed it on the host. Restore the drive from a backup, and tell an administrator.',
+    );
+  let parsed: ReturnType<typeof headerSchema.safeParse>;
+  try {
+    parsed = headerSchema.safeParse(JSON.parse(json));
+  } catch {
+    throw refuse('not JSON');
+  }
+  if (!parsed.success) throw refuse(describeIssues(parsed.error));
+}

@@ -1,0 +1,82 @@
+/** One authenticated tunnel connection: reads its CONNECT, reaches the port, and then passes bytes both ways. */
+import { connect, type Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import { isErrno } from '../../shared/files.ts';
+import { CONNECTED, parseConnect, type RefusalStatus, refusal } from './parse-connect.ts';
+import { allowsPort, type PortRange } from './parse-ports.ts';
+
+export interface ServeConnectDeps {
+  ports: readonly PortRange[];
+  /** False: this grant has as many streams as it may. */
+  hasRoom: boolean;
+  /** Called once a whole request, right or wrong, has arrived. */
+  onRequest: () => void;
+  /** Ends the peer's connection in such a way that it sees a cut. */
+  cut: () => void;
+}
+
+const CONNECT_TIMEOUT_MS = 10_000;
+/** A refused peer that does not close its side is cut after this. */
+const LINGER_MS = 5000;
+
+export function serveConnect(peer: TLSSocket, deps: ServeConnectDeps): void {
+  let head: Buffer = Buffer.alloc(0);
+  const onEnd = () => peer.destroy();
+  const onData = (chunk: Buffer) => {
+    const received = Buffer.concat([head, chunk]);
+    const request = parseConnect(received);
+    if (request.kind === 'more') {
+      head = received; // shorter than MAX_HEAD_BYTES, or it would have been refused
+      return;
+    }
+    peer.off('data', onData).off('end', onEnd).pause();
+    deps.onRequest();
+    if (request.kind === 'wrong') return refuse(peer, request.status, request.reason);
+    if (!deps.hasRoom) return refuse(peer, 429, 'This device has too many streams open.');
+    if (!allowsPort(deps.ports, request.port))
+      return refuse(peer, 403, `Port ${request.port} is not on this VM's list of ports (tunnel.ports in vmc.toml).`);
+    if (received.length > request.headBytes) peer.unshift(received.subarray(request.headBytes));
+    reach(peer, request.port, deps.cut);
+  };
+  peer.on('data', onData).on('end', onEnd);
+}
+
+function refuse(peer: TLSSocket, status: RefusalStatus, reason: string): void {
+  const timer = setTimeout(() => peer.destroy(), LINGER_MS);
+  peer.once('close', () => clearTimeout(timer));
+  peer.resume(); // what else it sends is of no interest
+  peer.once('end', () => peer.end());
+  peer.end(refusal(status, reason));
+}
+
+function reach(peer: TLSSocket, port: number, cut: () => void): void {
+  const service = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
+  const timer = setTimeout(() => fail(`Port ${port} of this VM does not answer.`), CONNECT_TIMEOUT_MS);
+  const fail = (reason: string) => {
+    clearTimeout(timer);
+    service.destroy();
+    refuse(peer, 502, reason);
+  };
+  const onError = (error: Error) =>
+    fail(
+      isErrno(error, 'ECONNREFUSED')
+        ? `Nothing listens on port ${port} of this VM.`
+        : `Port ${port} of this VM cannot be reached.`,
+    );
+  const onGone = () => service.destroy();
+  peer.once('close', onGone);
+  service.once('error', onError);
+  service.once('connect', () => {
+    clearTimeout(timer);
+    service.off('error', onError).on('error', () => {}); // 'close' follows
+    peer.off('close', onGone);
+    peer.write(CONNECTED);
+    peer.pipe(service);
+    service.pipe(peer); // back-pressure both ways, and an end goes on as an end
+    service.once('close', () => whole(service) || cut());
+    peer.once('close', () => whole(peer) || (service.writableEnded ? service.destroy() : service.resetAndDestroy()));
+  });
+}
+
+/** Whether a closed socket had come to its proper end both ways; otherwise it was cut. */
+const whole = (socket: Socket): boolean => socket.readableEnded && socket.writableFinished;

@@ -1,0 +1,53 @@
+/** tunnel.open and tunnel.close: grants for certificates, and the server certificate they are told. */
+import { VERSION } from '../version.ts';
+import type { Grants } from './grants.ts';
+import type { PortRange } from './parse-ports.ts';
+import type { TunnelServer } from './tunnel-server.ts';
+
+const CERTIFICATE_DAYS = 3650;
+
+export interface TunnelDeps {
+  grants: Grants;
+  server: TunnelServer;
+  ports: readonly PortRange[];
+  now: () => Date;
+}
+
+export interface OpenedTunnel {
+  ports: PortRange[];
+  serverCertificateSha256: string;
+  expiresAt: number;
+}
+
+export class Tunnel {
+  readonly #deps: TunnelDeps;
+  #certificate: Promise<string> | undefined;
+
+  constructor(deps: TunnelDeps) {
+    this.#deps = deps;
+  }
+
+  /** @throws VmcError 'already-exists', 'limit'. */
+  async open(certificateSha256: string, person: string): Promise<OpenedTunnel> {
+    this.#certificate ??= this.#makeCertificate();
+    const serverCertificateSha256 = await this.#certificate;
+    const { expiresAt } = this.#deps.grants.open(certificateSha256, person);
+    return { ports: [...this.#deps.ports], serverCertificateSha256, expiresAt };
+  }
+
+  /** @returns how many streams were cut. @throws VmcError 'not-found'. */
+  close(certificateSha256: string, person: string): number {
+    return this.#deps.grants.close(certificateSha256, person);
+  }
+
+  /**
+   * Made when first needed, kept in memory, new at each start: its fingerprint goes to each device over the channel, so
+   * nothing remembers it, and no key of it lies on a disk.
+   */
+  async #makeCertificate(): Promise<string> {
+    const { makeCertificate, certificateSha256 } = await import('../../shared/net/certificate.ts');
+    const certificate = makeCertificate(`vmc ${VERSION}`, 'serverAuth', CERTIFICATE_DAYS, this.#deps.now());
+    this.#deps.server.useCertificate(certificate);
+    return certificateSha256(certificate.certificatePem);
+  }
+}
