@@ -46,6 +46,7 @@ export async function startProcess(options: StartOptions): Promise<LabProcess> {
   const from = (await log.stat()).size;
   const [file, ...args] = argv;
   let child: ChildProcess;
+  let exited: Promise<[number | null, NodeJS.Signals | null]>;
   try {
     // Detached: Ctrl-C in the terminal reaches the demo alone, which then stops everything in order. The log is the
     // program's own file, not a pipe through this process, so it can go on when this process ends (`--keep`).
@@ -55,6 +56,9 @@ export async function startProcess(options: StartOptions): Promise<LabProcess> {
       detached: true,
       ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     });
+    // Listening starts before anything is awaited: a program may have ended by the time its log is closed.
+    exited = once(child, 'exit') as typeof exited;
+    exited.catch(() => undefined); // 'error', which the next line throws
     await once(child, 'spawn');
   } catch (error) {
     throw new VmcError('command-failed', `${name} does not start`, `Is ${file} installed?`, { cause: error });
@@ -64,15 +68,15 @@ export async function startProcess(options: StartOptions): Promise<LabProcess> {
   const pid = child.pid as number;
   let stopping = false;
   let running = true;
-  const ended = once(child, 'exit').then(async ([code, signal]) => {
+  const startTime = (await startTimeOf(pid)) ?? '0';
+  await lab.addProcess(pid);
+  const ended = exited.then(async ([code, signal]) => {
     running = false;
     const how = signal === null ? `exit code ${code}` : `signal ${signal}`;
     await lab.forgetProcess(pid);
     if (!stopping) options.onUnexpectedExit?.(await endedError(name, how, logFile, from));
     return how;
   });
-  const startTime = (await startTimeOf(pid)) ?? '0';
-  await lab.addProcess(pid);
   child.unref();
   const id: ProcessId = { pid, startTime };
   return {

@@ -1,15 +1,16 @@
 /** The websocket to the backend: kept up, signed in, answering requests, sending reports. */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
 import { HOST_REPORT, type HostReport } from '../../shared/agent-api/index.ts';
 import { BackendClient } from '../../shared/backend-client/client.ts';
 import { closeError } from '../../shared/backend-client/websocket.ts';
+import { makeBackoff } from '../../shared/backoff.ts';
 import { webSocketTransport } from '../../shared/channel/websocket-transport.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { errorFields, type Log } from '../../shared/log.ts';
 import { type Handle, RpcPeer } from '../../shared/rpc/peer.ts';
 import type { Config } from '../config.ts';
-import { makeBackoff } from './backoff.ts';
 import { enrolledHostId, hostIdentity } from './enrolment.ts';
 
 const CONFIRM_MS = 10_000;

@@ -29,6 +29,7 @@ export const driveMethods = {
     name: 'drive.list',
     summary: 'Every attached drive and its state',
     right: 'drives',
+    changes: false,
     params: z.strictObject({}),
     result: z.object({ drives: z.array(driveStatusSchema) }),
     progress: false,
@@ -37,6 +38,7 @@ export const driveMethods = {
     name: 'drive.format',
     summary: 'Put LUKS2 and an empty file system on a blank drive',
     right: 'drives.full',
+    changes: true,
     params: z.strictObject({
       driveId: driveIdSchema,
       key: driveKeySchema,
@@ -51,6 +53,7 @@ export const driveMethods = {
     name: 'drive.open',
     summary: 'Unlock a drive and mount it under /mnt',
     right: 'drives',
+    changes: true,
     params: z.strictObject({
       driveId: driveIdSchema,
       key: driveKeySchema,
@@ -65,6 +68,7 @@ export const driveMethods = {
     name: 'drive.close',
     summary: 'Unmount a drive and lock it again; says who holds it when it is busy',
     right: 'drives',
+    changes: true,
     params: byId,
     result: driveStatusSchema,
     progress: false,
@@ -73,6 +77,7 @@ export const driveMethods = {
     name: 'drive.trim',
     summary: 'Give unused blocks of a mounted drive back to the host',
     right: 'drives',
+    changes: true,
     params: byId,
     /** What fstrim reported; the host's own figure is asked of the host. */
     result: z.object({ trimmedBytes: z.number().int() }),

@@ -13,6 +13,7 @@ export const RIGHTS = [
   'groups',
   'stats',
   'ports',
+  'audit',
 ] as const;
 
 export type Right = (typeof RIGHTS)[number];

@@ -8,6 +8,7 @@ export const systemMethods = {
     name: 'system.info',
     summary: 'Identity, version, uptime and memory of the controller',
     right: 'member',
+    changes: false,
     params: z.strictObject({}),
     result: z.object({
       vmId: vmIdSchema,
@@ -29,6 +30,7 @@ export const systemMethods = {
     name: 'system.ping',
     summary: 'Send back what was sent, through the whole encrypted path',
     right: 'member',
+    changes: false,
     params: z.strictObject({ payload: z.string().max(1024) }),
     result: z.object({ payload: z.string().max(1024) }),
     progress: false,

@@ -8,6 +8,7 @@ export const tunnelMethods = {
     name: 'tunnel.open',
     summary: 'Let a client certificate use the tunnel on port 22',
     right: 'ports',
+    changes: true,
     /** SHA-256 of the DER of the client certificate that the device made for this. */
     params: z.strictObject({ certificateSha256: sha256HexSchema }),
     result: z.object({
@@ -23,6 +24,7 @@ export const tunnelMethods = {
     name: 'tunnel.close',
     summary: 'End a grant and cut its streams',
     right: 'ports',
+    changes: true,
     params: z.strictObject({ certificateSha256: sha256HexSchema }),
     result: z.object({ closedStreams: z.number().int() }),
     progress: false,

@@ -11,6 +11,8 @@ export interface Method<
   readonly summary: string;
   /** What the caller must be allowed. A method without one does not compile. */
   readonly right: Right;
+  /** Leaves something different behind: it must not run twice for one request. False: asking again does no harm. */
+  readonly changes: boolean;
   readonly params: P;
   readonly result: R;
   /** Sends `$progress` while it runs and stops on `$cancel`. */

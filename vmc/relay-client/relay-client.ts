@@ -3,7 +3,7 @@
  * is parked at once. Runs on, with back-off, while the backend is down.
  */
 import type { WebSocket } from 'ws';
-import { Backoff } from './backoff.ts';
+import { type Backoff, makeBackoff } from '../../shared/backoff.ts';
 
 export interface ParkedSocket {
   /** The socket, once a user is on its other end; rejects when it closes before. */
@@ -37,7 +37,7 @@ export class RelayClient {
 
   constructor(deps: RelayClientDeps) {
     this.#deps = deps;
-    this.#backoff = new Backoff(deps.random);
+    this.#backoff = makeBackoff(deps.random);
   }
 
   start(): void {

@@ -74,6 +74,9 @@ t.test('a process: its lines, its end, its last words', async (t) => {
   });
   await t.rejects(broken.waitForLine(/ready/, 5000), { code: 'command-failed', message: /exit code 3.*\ncannot/ });
   t.match(told?.message, 'cannot');
+  // Ended before anybody could listen: seen all the same. Many, as it takes a tight race.
+  const brief = await Promise.all(Array.from({ length: 20 }, () => start('exit 4').then((it) => it.ended)));
+  t.strictSame(new Set(brief), new Set(['exit code 4']));
   await t.rejects(startProcess({ lab, name: 'none', argv: ['/no/such'], logFile: join(lab.folder, 'n.log') }), {
     code: 'command-failed',
   });

@@ -1,6 +1,5 @@
 import t from 'tap';
 import { SLICE_SECONDS, waitFor } from '../../../host-agent/libvirt/events.ts';
-import { makeBackoff } from '../../../host-agent/link/backoff.ts';
 
 /** A clock that only listening moves. */
 function simulation(doneAtMs: number) {
@@ -44,16 +43,4 @@ t.test('a missed event costs one slice', async (t) => {
 t.test('a request that fails ends the wait', async (t) => {
   const { waiting } = simulation(10_000);
   await t.rejects(waitFor({ ...waiting, request: () => Promise.reject(new Error('refused')) }), { message: 'refused' });
-});
-
-t.test('C1: the pause between attempts doubles, is capped, spread, and short again after a success', async (t) => {
-  const middle = makeBackoff(() => 0.5, 1000, 8000);
-  t.strictSame(
-    [1, 2, 3, 4, 5].map(() => middle.next()),
-    [625, 1250, 2500, 5000, 5000],
-  );
-  middle.reset();
-  t.equal(middle.next(), 625);
-  t.ok(makeBackoff(() => 0, 1000).next() >= 250, 'never at once');
-  t.ok(makeBackoff(() => 0.999, 1000).next() <= 1000);
 });

@@ -14,6 +14,7 @@ const define = <P extends z.ZodType, R extends z.ZodType>(
   name,
   summary: name,
   right: name === 'secret' ? 'may-not' : 'may',
+  changes: false,
   params,
   result,
   progress: false,

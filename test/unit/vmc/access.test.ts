@@ -6,7 +6,6 @@ import { makeDispatch } from '../../../vmc/dispatch.ts';
 import { judgeSkew } from '../../../vmc/doctor/doctor.ts';
 import type { Drives } from '../../../vmc/drives/drives.ts';
 import { listeningInodes, socketInode } from '../../../vmc/port22/parse-proc-net.ts';
-import { Backoff } from '../../../vmc/relay-client/backoff.ts';
 import { RelayClient } from '../../../vmc/relay-client/relay-client.ts';
 import { requireRight, rightsOf } from '../../../vmc/rights/rights.ts';
 import type { Tunnel } from '../../../vmc/tunnel/tunnel.ts';
@@ -66,17 +65,6 @@ t.test('C4 who listens on port 22, from /proc/net/tcp', async (t) => {
   t.same(listeningInodes('', 22), []);
   t.equal(socketInode('socket:[18021]'), '18021');
   t.equal(socketInode('/dev/null'), undefined);
-});
-
-t.test('C1 back-off: doubling with jitter, 0.5 s to 30 s, reset', async (t) => {
-  const backoff = new Backoff(() => 1);
-  t.same(
-    Array.from({ length: 9 }, () => backoff.next()),
-    [500, 1000, 2000, 4000, 8000, 16000, 30000, 30000, 30000],
-  );
-  backoff.reset();
-  t.equal(backoff.next(), 500);
-  t.equal(new Backoff(() => 0).next(), 250);
 });
 
 t.test('C1 the next socket is parked when one is paired; a change of the network cuts the waiting short', async (t) => {

@@ -1,4 +1,4 @@
-/** How long to wait before the next attempt: doubling, capped, and random in its whole width, so that hosts do not come back in step. */
+/** How long to wait before the next attempt: doubling, capped, and random in its whole width, so that a thousand peers do not come back in step. */
 export interface Backoff {
   /** Milliseconds to wait now; the next answer will be from a wider range. */
   next(): number;
