@@ -14,6 +14,7 @@ import { watchNetwork } from './network/network-changes.ts';
 import { claimPort } from './port22/claim-port.ts';
 import { makePark } from './relay-client/park.ts';
 import { RelayClient } from './relay-client/relay-client.ts';
+import { RequestMemory } from './requests/request-memory.ts';
 import { rightsOf } from './rights/rights.ts';
 import { isEnrolled } from './state/enrolled.ts';
 import { loadOrMakeIdentity } from './state/identity-file.ts';
@@ -101,12 +102,16 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   const seconds = { ...deps.seconds, started: deps.uptime() };
   log.info('started', { vmId: vm.id, version: VERSION, fingerprint: own });
 
+  const requests = new RequestMemory();
+  undo.add('end what runs', () => requests.close());
   const channels = new ChannelServer({
     identity,
     rightsOf: (person) => rightsOf(person, owner.ed25519),
     audit: opened,
     onInternalError: (method, error) => log.error('call-failed', { method, ...errorFields(error) }),
+    greetingFor: (person) => requests.greeting(person),
     handleFor: makeDispatch({
+      requests,
       audit: opened,
       tunnel: new Tunnel({ grants, server, ports: limits.ports, now }),
       drives: loadLate(config, log),
@@ -166,6 +171,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
       unwatch();
       clearInterval(timer);
       await relay.stop();
+      requests.close();
       await channels.close();
       await server.close();
       client.close();

@@ -9,6 +9,7 @@ import type { Handle } from '../shared/rpc/peer.ts';
 import type { AuditLog } from './audit/audit-log.ts';
 import type { Caller } from './channel-server/channel-server.ts';
 import type { Drives } from './drives/drives.ts';
+import type { RequestMemory } from './requests/request-memory.ts';
 import { requireRight } from './rights/rights.ts';
 import type { Tunnel } from './tunnel/tunnel.ts';
 
@@ -17,6 +18,7 @@ export interface DispatchDeps {
   tunnel: Tunnel;
   info: () => z.input<typeof controlMethods.systemInfo.result>;
   audit: Pick<AuditLog, 'record' | 'refuse'>;
+  requests: Pick<RequestMemory, 'once'>;
 }
 
 interface Who {
@@ -72,6 +74,8 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
         throw error;
       }
     };
-    return dispatcher(controlMethods, implementation, allow, { caller });
+    return dispatcher(controlMethods, implementation, allow, { caller }, (request, work) =>
+      deps.requests.once(caller.fingerprint, request, work),
+    );
   };
 }

@@ -11,7 +11,10 @@ export interface Method<
   readonly summary: string;
   /** What the caller must be allowed. A method without one does not compile. */
   readonly right: Right;
-  /** Leaves something different behind: it must not run twice for one request. False: asking again does no harm. */
+  /**
+   * Leaves something different behind: it must not run twice for one request. False: asking again does no harm.
+   * What a changing method answers is remembered for a while: no secret belongs into it.
+   */
   readonly changes: boolean;
   readonly params: P;
   readonly result: R;

@@ -11,7 +11,23 @@ export interface MessagePipe {
   close(): Promise<void> | void;
 }
 
-export type Handle = (method: string, params: unknown, context: CallContext) => Promise<unknown>;
+/** How a request is known to who answers, over however many channels it comes. */
+export interface HandleContext extends CallContext {
+  requestId?: string | undefined;
+  after?: number | undefined;
+  /** The answer tells the caller how many changing requests of theirs have been accepted. */
+  tellAccepted?(count: number): void;
+}
+
+export type Handle = (method: string, params: unknown, context: HandleContext) => Promise<unknown>;
+
+/** What the side that remembers requests says first. */
+export interface Greeting {
+  /** Its memory: another one, as after a restart, remembers nothing of this one's requests. */
+  instance: string;
+  /** Changing requests of this caller that it has accepted so far. */
+  accepted: number;
+}
 
 export interface RpcPeerOptions {
   /** Answers the other side's requests. Without it every request is refused. */
@@ -19,6 +35,8 @@ export interface RpcPeerOptions {
   /** Told once of each error that is not a VmcError, for the log. */
   onInternalError?: (method: string, error: unknown) => void;
   onNotification?: (method: string, params: unknown) => void;
+  /** Sent first. Only who remembers requests has one. */
+  greeting?: Greeting;
   /** Requests of the other side that may run at once; more are refused with `limit`. Default 32. */
   maxConcurrent?: number;
 }
@@ -28,7 +46,18 @@ export interface CallOptions {
   /** Milliseconds to wait for the answer; default 60 000. The call is then cancelled at the other side too. */
   timeoutMs?: number;
   onProgress?: (progress: Progress) => void;
+  /** Of a request that may have been sent before, on another channel. Default: a new one for a method that changes something. */
+  requestId?: string;
+  /** What `accepted` was when this request was first sent. Default: what it is now. */
+  after?: number;
 }
+
+/** Sent by the side that remembers requests, before anything else. */
+const GREETING = '$hello';
+const greetingSchema = z.object({
+  instance: z.string().min(1).max(64),
+  accepted: z.number().int().nonnegative(),
+});
 
 const progressSchema = z.object({
   id: z.number().int(),
@@ -41,11 +70,15 @@ const progressSchema = z.object({
 });
 const cancelSchema = z.object({ id: z.number().int() });
 
+type Request = Extract<RpcMessage, { kind: 'request' }>;
+
 interface Pending {
   resolve(result: unknown): void;
   reject(error: unknown): void;
   onProgress: ((progress: Progress) => void) | undefined;
 }
+
+export const newRequestId = (): string => crypto.getRandomValues(new Uint8Array(16)).toHex();
 
 const MAX_PENDING_CALLS = 256;
 /** Answers that are being made or wait to be sent. A peer of ours never has so many: it bounds its pending calls. */
@@ -58,6 +91,8 @@ export class RpcPeer {
   readonly #running = new Map<number, AbortController>();
   /** Settles when the pipe has ended: resolves after a proper end, rejects after a cut. */
   readonly ended: Promise<void>;
+  readonly #greeted = Promise.withResolvers<Greeting>();
+  #accepted = 0;
   #nextId = 1;
   #answering = 0;
   #closed = false;
@@ -65,8 +100,25 @@ export class RpcPeer {
   constructor(pipe: MessagePipe, options: RpcPeerOptions = {}) {
     this.#pipe = pipe;
     this.#options = options;
+    this.#greeted.promise.catch(() => {}); // few ask
+    if (options.greeting !== undefined) this.notify(GREETING, options.greeting).catch(() => {});
     this.ended = this.#receiveAll();
     this.ended.catch(() => {}); // whoever needs to know awaits `ended`
+  }
+
+  /** Nothing can be sent any more. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** What the other side said first. @throws VmcError 'channel-closed' when the connection ends before. */
+  get greeting(): Promise<Greeting> {
+    return this.#greeted.promise;
+  }
+
+  /** How many changing requests the other side says it has accepted: every later one gets a higher number. */
+  get accepted(): number {
+    return this.#accepted;
   }
 
   /** @throws VmcError: the other side's, or `timeout`, `cancelled`, `channel-closed` (outcome unknown). */
@@ -99,11 +151,15 @@ export class RpcPeer {
       const pending = this.#pending.get(id) as Pending;
       pending.resolve = resolve = settle(resolve);
       pending.reject = reject = settle(reject);
-      this.#send({ id, method: method.name, params }).catch(reject);
+      this.#send({ id, method: method.name, params, ...this.#identified(method, options) }).catch(reject);
     });
     const parsed = method.result.safeParse(result);
     if (!parsed.success) throw new VmcError('bad-data', `The answer to ${method.name} is not of the agreed shape.`);
     return parsed.data as ResultOut<M>;
+  }
+
+  #identified(method: Method, { requestId = newRequestId(), after = this.#accepted }: CallOptions) {
+    return method.changes ? { requestId, after } : {};
   }
 
   notify(method: string, params: unknown): Promise<void> {
@@ -111,7 +167,7 @@ export class RpcPeer {
   }
 
   async close(): Promise<void> {
-    this.#end();
+    this.#end(left());
     await this.#pipe.close();
   }
 
@@ -121,6 +177,7 @@ export class RpcPeer {
   }
 
   async #receiveAll(): Promise<void> {
+    let why = channelClosed('it');
     try {
       for (let bytes = await this.#pipe.receive(); bytes !== undefined; bytes = await this.#pipe.receive()) {
         const message = parseRpcMessage(bytes);
@@ -128,16 +185,19 @@ export class RpcPeer {
           throw new VmcError('bad-data', 'The other side sent something that is not JSON-RPC.');
         this.#take(message);
       }
+      why = left();
     } finally {
-      this.#end();
+      this.#end(why);
       await this.#pipe.close();
     }
   }
 
-  #end(): void {
+  /** @param why what the calls that run here are told: 'cancelled' when their caller meant to go, else 'channel-closed'. */
+  #end(why: VmcError): void {
     this.#closed = true;
+    this.#greeted.reject(channelClosed('a request'));
     for (const pending of [...this.#pending.values()]) pending.reject(channelClosed('a request'));
-    for (const running of this.#running.values()) running.abort();
+    for (const running of this.#running.values()) running.abort(why);
   }
 
   #take(message: RpcMessage): void {
@@ -147,14 +207,16 @@ export class RpcPeer {
         if (this.#answering >= MAX_PENDING_ANSWERS)
           throw new VmcError('limit', 'The other side asks more than it reads answers.');
         this.#answering++;
-        void this.#answer(message.id, message.method, message.params).finally(() => {
+        void this.#answer(message).finally(() => {
           this.#answering--;
         });
         return;
       case 'result':
+        this.#learn(message.accepted);
         this.#pending.get(message.id)?.resolve(message.result);
         return;
       case 'error':
+        this.#learn(message.accepted);
         this.#pending.get(message.id)?.reject(errorFromFields(message.error));
         return;
       case 'notification':
@@ -171,24 +233,35 @@ export class RpcPeer {
       if (parsed.success) this.#pending.get(parsed.data.id)?.onProgress?.(parsed.data.progress);
     } else if (method === '$cancel') {
       const parsed = cancelSchema.safeParse(params);
-      if (parsed.success) this.#running.get(parsed.data.id)?.abort();
+      if (parsed.success) this.#running.get(parsed.data.id)?.abort(new VmcError('cancelled', 'It was cancelled.'));
+    } else if (method === GREETING) {
+      const parsed = greetingSchema.safeParse(params);
+      if (!parsed.success) return;
+      this.#learn(parsed.data.accepted);
+      this.#greeted.resolve(parsed.data);
     } else {
       this.#options.onNotification?.(method, params);
     }
   }
 
-  async #answer(id: number, method: string, params: unknown): Promise<void> {
+  #learn(accepted: number | undefined): void {
+    this.#accepted = Math.max(this.#accepted, accepted ?? 0);
+  }
+
+  async #answer(request: Request): Promise<void> {
+    const { id, method } = request;
+    const told: { accepted?: number } = {};
     try {
-      const result = await this.#runRequest(id, method, params);
-      await this.#send({ id, result: result ?? null });
+      const result = await this.#runRequest(request, told);
+      await this.#send({ id, result: result ?? null, ...told });
     } catch (error) {
       if (!(error instanceof VmcError)) this.#options.onInternalError?.(method, error);
       const fields = publicError(error);
-      await this.#send({ id, error: { code: -32000, message: fields.message, data: fields } }).catch(() => {});
+      await this.#send({ id, error: { code: -32000, message: fields.message, data: fields }, ...told }).catch(() => {});
     }
   }
 
-  async #runRequest(id: number, method: string, params: unknown): Promise<unknown> {
+  async #runRequest({ id, method, params, requestId, after }: Request, told: { accepted?: number }): Promise<unknown> {
     if (this.#options.handle === undefined)
       throw new VmcError('not-found', `There is no method ${JSON.stringify(method)} here.`);
     if (this.#running.has(id)) throw new VmcError('bad-request', 'That request id is in use.');
@@ -199,6 +272,11 @@ export class RpcPeer {
     try {
       return await this.#options.handle(method, params, {
         signal: abort.signal,
+        requestId,
+        after,
+        tellAccepted: (count) => {
+          told.accepted = count;
+        },
         progress: (progress) => void this.notify('$progress', { id, progress }).catch(() => {}),
       });
     } finally {
@@ -206,6 +284,9 @@ export class RpcPeer {
     }
   }
 }
+
+/** Who says goodbye wants nothing more; a cut says nothing about what its caller wants. */
+const left = (): VmcError => new VmcError('cancelled', 'The other side has left.');
 
 function channelClosed(what: string): VmcError {
   return new VmcError(

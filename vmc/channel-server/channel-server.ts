@@ -10,7 +10,7 @@ import { webSocketTransport } from '../../shared/channel/websocket-transport.ts'
 import { fingerprint } from '../../shared/identity/fingerprint.ts';
 import type { Identity } from '../../shared/identity/identity.ts';
 import type { Ed25519PublicKey } from '../../shared/identity/keys.ts';
-import { type Handle, RpcPeer } from '../../shared/rpc/peer.ts';
+import { type Greeting, type Handle, RpcPeer } from '../../shared/rpc/peer.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 
 /** Someone on a channel: who, and what they may do now. */
@@ -24,6 +24,7 @@ export interface ChannelServerDeps {
   identity: Identity;
   rightsOf: (person: Ed25519PublicKey) => ReadonlySet<Right> | undefined;
   handleFor: (caller: Caller) => Handle;
+  greetingFor: (fingerprint: string) => Greeting;
   audit: Pick<AuditLog, 'record' | 'refuse'>;
   onInternalError: (method: string, error: unknown) => void;
 }
@@ -92,6 +93,7 @@ export class ChannelServer {
     const caller: Caller = { fingerprint: who, rights: () => this.#deps.rightsOf(channel.peer) };
     const peer = new RpcPeer(channel, {
       handle: this.#deps.handleFor(caller),
+      greeting: this.#deps.greetingFor(who),
       onInternalError: this.#deps.onInternalError,
     });
     const result = await peer.ended.then(

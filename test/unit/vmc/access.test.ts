@@ -1,12 +1,13 @@
 import t from 'tap';
 import { RIGHTS } from '../../../shared/api/rights.ts';
 import { VmcError } from '../../../shared/errors.ts';
-import type { CallContext } from '../../../shared/rpc/method.ts';
+import { type HandleContext, newRequestId } from '../../../shared/rpc/peer.ts';
 import { makeDispatch } from '../../../vmc/dispatch.ts';
 import { judgeSkew } from '../../../vmc/doctor/doctor.ts';
 import type { Drives } from '../../../vmc/drives/drives.ts';
 import { listeningInodes, socketInode } from '../../../vmc/port22/parse-proc-net.ts';
 import { RelayClient } from '../../../vmc/relay-client/relay-client.ts';
+import { RequestMemory } from '../../../vmc/requests/request-memory.ts';
 import { requireRight, rightsOf } from '../../../vmc/rights/rights.ts';
 import type { Tunnel } from '../../../vmc/tunnel/tunnel.ts';
 
@@ -31,8 +32,19 @@ t.test('calls need their right, changing ones are audited, and no key gets into 
       throw new VmcError('wrong-key', 'no');
     },
   } as unknown as Drives;
-  const dispatch = makeDispatch({ audit, drives: async () => drives, tunnel: {} as Tunnel, info: () => ({}) as never });
-  const context: CallContext = { progress: () => {}, signal: new AbortController().signal };
+  const dispatch = makeDispatch({
+    audit,
+    drives: async () => drives,
+    tunnel: {} as Tunnel,
+    info: () => ({}) as never,
+    requests: new RequestMemory(),
+  });
+  const context: HandleContext = {
+    progress: () => {},
+    signal: new AbortController().signal,
+    requestId: newRequestId(),
+    after: 0,
+  };
   let rights: ReadonlySet<(typeof RIGHTS)[number]> | undefined = new Set(['drives']);
   const handle = dispatch({ fingerprint: 'SHA256:ann', rights: () => rights });
   const key = Buffer.alloc(32, 7).toString('base64');
