@@ -1,5 +1,4 @@
-/** A control channel with a VM: pin checked first, then relay, hello, key confirmation, JSON-RPC. */
-
+/** A control channel with a VM: pin checked first, then relay, hello, key confirmation, JSON-RPC; and the next one when it is cut. */
 import { HandshakeRefused } from '../shared/channel/refusal.ts';
 import { openChannel } from '../shared/channel/run-handshake.ts';
 import { webSocketTransport } from '../shared/channel/websocket-transport.ts';
@@ -7,9 +6,10 @@ import { VmcError } from '../shared/errors.ts';
 import { fingerprint } from '../shared/identity/fingerprint.ts';
 import type { Vm } from '../shared/rest-api/machines.ts';
 import { RpcPeer } from '../shared/rpc/peer.ts';
-import { note } from './io.ts';
+import { type Control, ControlConnection } from './control.ts';
+import { isTerminal, note } from './io.ts';
 import { acquaintance, type PresentedVm, pin } from './known-vms.ts';
-import type { Session } from './session.ts';
+import { type Session, signedIn } from './session.ts';
 
 /** @throws VmcError 'wrong-state' while the VM has no identity yet. */
 export function presented(vm: Vm): PresentedVm {
@@ -31,10 +31,25 @@ export interface ChannelOptions {
 }
 
 /**
- * The key that the backend names is pinned once the VM has proven to hold it, and printed for comparison.
+ * A connection that outlives its channels; see control.ts. The first channel is open when it resolves.
  * @throws VmcError 'identity-changed' before anything is sent; 'unreachable', 'channel-closed', 'forbidden'.
  */
-export async function openControl(session: Session, vm: Vm, options: ChannelOptions = {}): Promise<RpcPeer> {
+export async function openControl(session: Session, vm: Vm, options: ChannelOptions = {}): Promise<Control> {
+  const { io } = session;
+  const open = (signal: AbortSignal) => openRpc({ ...session, io: { ...io, signal } }, vm, options);
+  return new ControlConnection(await open(io.signal), {
+    vmName: vm.name,
+    open,
+    say: (text) => {
+      if (isTerminal(io.stderr)) io.stderr.write('\r\x1b[K'); // where a progress line may stand
+      note(io, text);
+    },
+    random: Math.random,
+  });
+}
+
+/** The key that the backend names is pinned once the VM has proven to hold it, and printed for comparison. */
+async function openRpc(session: Session, vm: Vm, options: ChannelOptions): Promise<RpcPeer> {
   const { io, folder, identity, client } = session;
   const peer = presented(vm);
   const met = acquaintance(await folder.knownVms(), peer);
@@ -44,7 +59,7 @@ export async function openControl(session: Session, vm: Vm, options: ChannelOpti
       `The backend says that the drive is attached to the VM ${vm.name}, which this device has never met. No key was sent.`,
       `If you attached it there: connect vm info ${vm.name}, compare the fingerprint with the VM's console, and repeat.`,
     );
-  const socket = await client.openRelayToVm(vm.vmId, io.signal);
+  const socket = await signedIn(session, () => client.openRelayToVm(vm.vmId, io.signal));
   const transport = webSocketTransport(socket);
   socket.resume(); // it came paused; from here on the transport listens
   let channel: Awaited<ReturnType<typeof openChannel>>;
@@ -72,7 +87,7 @@ function pinUnlessChanged(known: Parameters<typeof pin>[0], peer: PresentedVm) {
 export async function withControl<T>(
   session: Session,
   vm: Vm,
-  use: (rpc: RpcPeer) => Promise<T>,
+  use: (rpc: Control) => Promise<T>,
   options: ChannelOptions = {},
 ): Promise<T> {
   const rpc = await openControl(session, vm, options);

@@ -3,6 +3,7 @@ import { VmClient } from '../shared/backend-client/vm-client.ts';
 import { publicError, VmcError } from '../shared/errors.ts';
 import { fingerprint } from '../shared/identity/fingerprint.ts';
 import { errorFields, type Log } from '../shared/log.ts';
+import { onDisturbance } from '../shared/net/disturbance.ts';
 import { Undo } from '../shared/undo.ts';
 import { AuditLog } from './audit/audit-log.ts';
 import { ChannelServer } from './channel-server/channel-server.ts';
@@ -149,10 +150,12 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   const refresh = () => {
     firewall.refresh().catch((error: unknown) => log.error('firewall-failed', errorFields(error))); // the old rules stay
   };
-  const unwatch = watchNetwork(() => {
+  const onChange = () => {
     refresh();
     relay.retryNow();
-  });
+  };
+  const unwatch = watchNetwork(onChange);
+  const stopListening = onDisturbance(onChange);
   const repair = async () => {
     if (await firewall.repair()) {
       log.error('firewall-repaired');
@@ -169,6 +172,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
     parked: firstPark.promise,
     async close() {
       unwatch();
+      stopListening();
       clearInterval(timer);
       await relay.stop();
       requests.close();

@@ -7,8 +7,8 @@ import { VmcError } from '../../shared/errors.ts';
 import { nameSchema, toBase64 } from '../../shared/names.ts';
 import { routes } from '../../shared/rest-api/index.ts';
 import type { Drive } from '../../shared/rest-api/machines.ts';
-import type { RpcPeer } from '../../shared/rpc/peer.ts';
 import { withControl } from '../channel.ts';
+import type { Control } from '../control.ts';
 import { type ConnectIo, reply } from '../io.ts';
 import { checked } from '../options.ts';
 import { progressLine } from '../progress.ts';
@@ -124,7 +124,7 @@ async function format(
       'Nothing was changed.',
     );
   const vm = await vmOfDrive(session, drive);
-  const work = (rpc: RpcPeer) =>
+  const work = (rpc: Control) =>
     withKeyForFormat(session, drive, async (key) => {
       const line = progressLine(session.io);
       const params = { driveId, key: toBase64(key), fileSystem, ...(overwrite === undefined ? {} : { overwrite }) };
@@ -141,7 +141,7 @@ async function format(
 
 async function open(session: Session, drive: Drive, name: string, readOnly: boolean): Promise<DriveStatus> {
   const vm = await vmOfDrive(session, drive);
-  const work = (rpc: RpcPeer) =>
+  const work = (rpc: Control) =>
     withDriveKey(session, drive, (key) =>
       rpc.call(
         controlMethods.driveOpen,
@@ -152,7 +152,7 @@ async function open(session: Session, drive: Drive, name: string, readOnly: bool
   return withControl(session, vm, work, { refuseStrangers: true });
 }
 
-function close(session: Session, rpc: RpcPeer, { driveId }: Drive): Promise<DriveStatus> {
+function close(session: Session, rpc: Control, { driveId }: Drive): Promise<DriveStatus> {
   return rpc.call(controlMethods.driveClose, { driveId }, { signal: session.io.signal, timeoutMs: SHORT_WORK_MS });
 }
 

@@ -7,8 +7,8 @@ import { VmcError } from '../../shared/errors.ts';
 import { type Certificate, certificateSha256, makeCertificate } from '../../shared/net/certificate.ts';
 import { routes } from '../../shared/rest-api/index.ts';
 import type { Vm } from '../../shared/rest-api/machines.ts';
-import type { RpcPeer } from '../../shared/rpc/peer.ts';
 import { openControl } from '../channel.ts';
+import type { Control } from '../control.ts';
 import { ask, type Session, signedIn } from '../session.ts';
 import type { PortRange } from './forward-spec.ts';
 import type { TunnelPath } from './open-stream.ts';
@@ -37,7 +37,7 @@ export class TunnelAccess {
   readonly #session: Session;
   readonly #vm: Vm;
   #certificate: { value: Certificate; madeAt: number } | undefined;
-  #rpc: RpcPeer | undefined;
+  #rpc: Control | undefined;
   /** The VM may hold a grant: it was asked for one. */
   #asked = false;
   #endpoints: string[] = [];
@@ -112,16 +112,10 @@ export class TunnelAccess {
     return { certificate, ...granted };
   }
 
-  /** The control channel stays open, so that the grant can be ended at once; a dead one is replaced. */
-  async #control(): Promise<RpcPeer> {
-    if (this.#rpc !== undefined) return this.#rpc;
-    const rpc = await signedIn(this.#session, () => openControl(this.#session, this.#vm));
-    this.#rpc = rpc;
-    const forget = () => {
-      if (this.#rpc === rpc) this.#rpc = undefined;
-    };
-    rpc.ended.then(forget, forget);
-    return rpc;
+  /** The control channel stays open, so that the grant can be ended at once; a dead one is replaced when it is needed. */
+  async #control(): Promise<Control> {
+    this.#rpc ??= await openControl(this.#session, this.#vm);
+    return this.#rpc;
   }
 
   async #closeGrant(session: Session): Promise<void> {

@@ -1,6 +1,4 @@
 /** The websocket to the backend: kept up, signed in, answering requests, sending reports. */
-
-import { setTimeout as delay } from 'node:timers/promises';
 import type { WebSocket } from 'ws';
 import { HOST_REPORT, type HostReport } from '../../shared/agent-api/index.ts';
 import { BackendClient } from '../../shared/backend-client/client.ts';
@@ -9,6 +7,7 @@ import { makeBackoff } from '../../shared/backoff.ts';
 import { webSocketTransport } from '../../shared/channel/websocket-transport.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { errorFields, type Log } from '../../shared/log.ts';
+import { pause } from '../../shared/net/pause.ts';
 import { type Handle, RpcPeer } from '../../shared/rpc/peer.ts';
 import type { Config } from '../config.ts';
 import { enrolledHostId, hostIdentity } from './enrolment.ts';
@@ -80,7 +79,7 @@ export function keepLink(deps: LinkDeps, signal: AbortSignal): Link {
         if (signal.aborted) break;
         const waitMs = backoff.next();
         deps.log.warn('not-linked', { ...errorFields(error), retryMs: waitMs });
-        await delay(waitMs, undefined, { signal }).catch(() => {});
+        await pause(waitMs, signal).catch(() => {});
       }
     }
   })();

@@ -10,8 +10,9 @@ import { signStatementNatively } from '../identity/statement.ts';
 import { toBase64 } from '../names.ts';
 import { RELAY_USER_PATH, relayToUserSchema, statementContexts } from '../relay-wire.ts';
 import { routes } from '../rest-api/index.ts';
+import { keepAlive } from './keep-alive.ts';
 import { type RequestBounds, VmClient } from './vm-client.ts';
-import { keepAlive, openSocket, receiveText } from './websocket.ts';
+import { openSocket, receiveText } from './websocket.ts';
 
 /** What people and host agents ask of the backend, besides what VMs do. */
 export class BackendClient extends VmClient {

@@ -13,7 +13,8 @@ import { RELAY_VM_PATH, relayToVmSchema, statementContexts } from '../relay-wire
 import type { Route } from '../rest-api/route.ts';
 import { vmEnrol } from '../rest-api/vm-enrol.ts';
 import { type BackendAddress, callRoute, type RouteInput } from './http.ts';
-import { keepAlive, openSocket, receiveText } from './websocket.ts';
+import { keepAlive } from './keep-alive.ts';
+import { openSocket, receiveText } from './websocket.ts';
 
 export interface RequestBounds {
   /** Default 60 000. */

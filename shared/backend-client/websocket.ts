@@ -1,4 +1,4 @@
-/** A websocket to the backend, pinned; and the ping that finds a dead peer. */
+/** A websocket to the backend, pinned. */
 import type { Agent } from 'node:https';
 import { WebSocket } from 'ws';
 import { VmcError } from '../errors.ts';
@@ -6,8 +6,6 @@ import { RELAY_CLOSE, RELAY_MAX_MESSAGE } from '../relay-wire.ts';
 import { asVmcError, type BackendAddress } from './http.ts';
 
 const HANDSHAKE_TIMEOUT_MS = 10_000;
-const PING_EVERY_MS = 10_000;
-const DEAD_AFTER_MS = 25_000;
 
 export interface OpenSocketOptions {
   agent: Agent;
@@ -57,22 +55,6 @@ export function openSocket(address: BackendAddress, path: string, options: OpenS
       );
     });
   });
-}
-
-/** Pings while the socket lives and terminates it when nothing came back in 25 s (requirement C1: dead peers show within 30 s). */
-export function keepAlive(socket: WebSocket): void {
-  let heardAt = performance.now();
-  const heard = () => {
-    heardAt = performance.now();
-  };
-  socket.on('pong', heard);
-  socket.on('ping', heard);
-  const timer = setInterval(() => {
-    // A paused socket reads no pongs: its owner applies back-pressure, which is not death.
-    if (!socket.isPaused && performance.now() - heardAt > DEAD_AFTER_MS) socket.terminate();
-    else if (socket.readyState === socket.OPEN) socket.ping();
-  }, PING_EVERY_MS);
-  socket.once('close', () => clearInterval(timer));
 }
 
 /** The next text message, as JSON, of a socket from `openSocket`; the socket is paused again afterwards. */

@@ -17,6 +17,7 @@ import { generateIdentity, type Identity } from '../../../shared/identity/identi
 import { dispatcher } from '../../../shared/rpc/dispatch.ts';
 import type { Implementation } from '../../../shared/rpc/method.ts';
 import { RpcPeer } from '../../../shared/rpc/peer.ts';
+import { RequestMemory } from '../../../vmc/requests/request-memory.ts';
 import { Grants } from '../../../vmc/tunnel/grants.ts';
 import { Tunnel } from '../../../vmc/tunnel/tunnel.ts';
 import { TunnelServer } from '../../../vmc/tunnel/tunnel-server.ts';
@@ -31,6 +32,8 @@ export class FakeVm {
   /** What format does before it is done. */
   onFormat: (progress: (step: string) => void) => Promise<void> = async () => {};
   readonly grants = new Grants({ lifetimeMs: 60_000, maxGrantsPerPerson: 4, maxStreamsPerGrant: 64 }, Date.now);
+  /** A new one is what a restart of vmc does. */
+  requests = new RequestMemory();
   readonly #client: BackendClient;
   readonly #abort = new AbortController();
   readonly #replayCache = new ReplayCache();
@@ -93,8 +96,17 @@ export class FakeVm {
       authorize: (peer) => equalBytes(peer, this.bootstrap.owner.ed25519),
       replayCache: this.#replayCache,
     });
-    const handle = dispatcher(controlMethods, this.#implementation(), () => {}, {});
+    const person = fingerprint(channel.peer);
+    const { requests } = this;
+    const handle = dispatcher(
+      controlMethods,
+      this.#implementation(),
+      () => {},
+      {},
+      (request, work) => requests.once(person, request, work),
+    );
     const peer = new RpcPeer(channel, {
+      greeting: requests.greeting(person),
       handle: (method, params, context) => {
         this.calls.push(method);
         return handle(method, params, context);
