@@ -15,6 +15,7 @@ export const ERROR_EXIT = {
   unauthenticated: 77, // EX_NOPERM: who you are could not be proven
   forbidden: 77,
   'no-space': 74, // EX_IOERR
+  'audit-unavailable': 74, // what cannot be recorded is not done
   'not-blank': 65, // EX_DATAERR: the device holds data
   'wrong-key': 65,
   'bad-data': 65, // stored or received data is damaged

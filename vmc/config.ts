@@ -26,6 +26,13 @@ export const configSchema = z.strictObject({
     })
     .prefault({}),
   drives: z.strictObject({ mountRoot: folder.default('/mnt') }).prefault({}),
+  audit: z
+    .strictObject({
+      failClosed: z.boolean().default(false),
+      maxMegabytes: count(4096).default(64),
+      keepFiles: z.number().int().min(0).max(10_000).default(0),
+    })
+    .prefault({}),
   network: z.strictObject({ allow: z.array(allowedTargetSchema).max(1024).default([]) }).prefault({}),
 });
 

@@ -83,7 +83,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   undo.add('give the port back', () => server.close());
 
   const stateDir = await openStateFolder(config.stateDir);
-  const opened = await AuditLog.open(stateDir, { now, onProblem: (problem) => log.error('audit-failed', { problem }) });
+  const opened = await AuditLog.open(stateDir, auditDeps(deps, now), config.audit);
   audit = opened;
   undo.add('close the audit log', () => opened.close());
   const { vm, backend, owner, enrolToken } = await learnOwner(stateDir, deps, opened);
@@ -98,6 +98,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
     isEnrolled(stateDir, vm.id, backend.pin),
     firewall.refresh(),
   ]);
+  await opened.signWith(identity, vm.id);
   const own = fingerprint(identity.public.ed25519);
   deps.say(`VM ${vm.name} fingerprint ${own}`);
   const seconds = { ...deps.seconds, started: deps.uptime() };
@@ -184,6 +185,19 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
     },
   };
 }
+
+/** A log that fails is said on the console too: with failClosed nothing can be changed until it works again. */
+const auditDeps = ({ log, say }: DaemonDeps, now: () => Date) => ({
+  now,
+  onProblem: (problem: string) => {
+    log.error('audit-failed', { problem });
+    say(problem);
+  },
+  onRecovered: () => {
+    log.info('audit-recovered');
+    say('The audit log is written again.');
+  },
+});
 
 /** A bootstrap that names another owner is an event of its own: it goes to the audit log too. */
 async function learnOwner(stateDir: string, deps: DaemonDeps, audit: AuditLog) {

@@ -1,4 +1,4 @@
-/** The methods of a control channel, each led to its feature. Every call that changes something is audited, whatever comes of it. */
+/** The methods of a control channel, each led to its feature. Every call that changes something is audited before it begins and when it has ended. */
 import type * as z from 'zod';
 import { controlMethods } from '../shared/api/index.ts';
 import type { MethodRight } from '../shared/api/rights.ts';
@@ -17,7 +17,7 @@ export interface DispatchDeps {
   drives: () => Promise<Drives>;
   tunnel: Tunnel;
   info: () => z.input<typeof controlMethods.systemInfo.result>;
-  audit: Pick<AuditLog, 'record' | 'refuse'>;
+  audit: Pick<AuditLog, 'around' | 'refuse'>;
   requests: Pick<RequestMemory, 'once'>;
 }
 
@@ -29,17 +29,8 @@ interface Who {
 export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
   const { audit, tunnel, drives } = deps;
 
-  async function audited<T>({ caller }: Who, what: string, target: string, work: () => Promise<T>): Promise<T> {
-    const record = (result: string) => audit.record({ who: caller.fingerprint, what, target, result });
-    try {
-      const result = await work();
-      await record('ok');
-      return result;
-    } catch (error) {
-      await record(publicError(error).code);
-      throw error;
-    }
-  }
+  const audited = <T>({ caller }: Who, what: string, target: string, work: () => Promise<T>): Promise<T> =>
+    audit.around({ who: caller.fingerprint, what, target }, work);
 
   const implementation: Implementation<typeof controlMethods, Who> = {
     systemInfo: async () => deps.info(),

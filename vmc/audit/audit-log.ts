@@ -1,117 +1,128 @@
 /**
- * Who did what in this VM: one JSON line an event, only ever appended to. Each has a number and room for the hash of the
- * line before it. A failed write is told to the caller's `onProblem` and stops nobody: a full disk must not lock its owner out.
+ * Who did what in this VM. `around` records an action before it begins and after it ended; `record` one event; `refuse`
+ * what strangers cause. By default a log that cannot be written stops nobody: a full disk must not lock its owner out. With
+ * failClosed an action that cannot be recorded is not begun.
  */
-import { type FileHandle, open } from 'node:fs/promises';
-import { join } from 'node:path';
-import { errorMessage } from '../../shared/errors.ts';
+import type { EventFields } from '../../shared/audit/record.ts';
+import { publicError, VmcError } from '../../shared/errors.ts';
+import type { Identity } from '../../shared/identity/identity.ts';
+import { LogWriter, type WriterOptions } from './log-writer.ts';
+import { Refusals } from './refusals.ts';
 
-export interface AuditEvent {
-  /** A fingerprint, 'vmc' for the controller itself, 'root' for someone at the console, 'unknown' before sign-in. */
-  who: string;
-  /** e.g. drive.open, channel.refused */
-  what: string;
-  /** e.g. a drive id, a certificate's fingerprint */
-  target?: string | undefined;
-  /** ok, or an error code or the reason of a refusal. */
-  result: string;
+export type AuditEvent = Omit<EventFields, 'of'>;
+
+export interface AuditDeps extends Pick<WriterOptions, 'now' | 'onProblem'> {
+  onRecovered?: () => void;
 }
 
-export const auditPath = (stateDir: string): string => join(stateDir, 'audit.log');
-
-const MAX_WAITING = 1000;
-const TAIL_BYTES = 16 * 1024;
-/** Refusals are made by strangers: at most this many lines a minute, then only their number. */
-const REFUSALS_PER_MINUTE = 60;
-
-export interface AuditDeps {
-  now: () => Date;
-  /** Told about each write that failed. */
-  onProblem: (problem: string) => void;
+export interface AuditOptions {
+  failClosed: boolean;
+  maxMegabytes: number;
+  keepFiles: number;
 }
+
+const CHECKPOINT_MS = 60_000;
 
 export class AuditLog {
-  readonly #file: FileHandle;
+  readonly #writer: LogWriter;
   readonly #deps: AuditDeps;
-  #next: number;
-  #waiting = 0;
-  #last: Promise<void> = Promise.resolve();
-  #minute = 0;
-  #refusals = 0;
-  #unwritten = 0;
+  readonly #failClosed: boolean;
+  readonly #refusals = new Refusals();
+  readonly #timer: NodeJS.Timeout;
 
-  private constructor(file: FileHandle, next: number, deps: AuditDeps) {
-    this.#file = file;
-    this.#next = next;
+  private constructor(writer: LogWriter, deps: AuditDeps, failClosed: boolean) {
+    this.#writer = writer;
     this.#deps = deps;
+    this.#failClosed = failClosed;
+    this.#timer = setInterval(() => void this.tend(), CHECKPOINT_MS).unref();
   }
 
-  static async open(stateDir: string, deps: AuditDeps): Promise<AuditLog> {
-    const file = await open(auditPath(stateDir), 'a+', 0o600);
-    await file.chmod(0o600);
-    const { next, torn } = await readTail(file);
-    if (torn) await file.write('\n'); // a crash cut the last line: the next one starts on its own
-    return new AuditLog(file, next, deps);
+  static async open(stateDir: string, deps: AuditDeps, options: AuditOptions): Promise<AuditLog> {
+    const writer = await LogWriter.open(stateDir, {
+      now: deps.now,
+      onProblem: deps.onProblem,
+      onRecovered: deps.onRecovered ?? (() => {}),
+      maxBytes: options.maxMegabytes * 1_000_000,
+      keepFiles: options.keepFiles,
+    });
+    return new AuditLog(writer, deps, options.failClosed);
   }
 
-  /** Resolves when the line is on disk, or has failed. */
-  record(event: AuditEvent): Promise<void> {
-    if (this.#waiting >= MAX_WAITING) {
-      this.#deps.onProblem('too many events wait to be written');
-      return Promise.resolve();
+  get writer(): Pick<LogWriter, 'head' | 'log' | 'lastCheckpoint' | 'safeBytes'> {
+    return this.#writer;
+  }
+
+  /** The last write failed. */
+  get isFailing(): boolean {
+    return this.#writer.isFailing;
+  }
+
+  /** From now on this VM's identity signs the log. */
+  signWith(identity: Identity, vmId: string): Promise<void> {
+    return this.#writer.signWith({ identity, vmId });
+  }
+
+  /** Resolves when it is on disk, or has failed, which `onProblem` was told. */
+  async record(event: AuditEvent): Promise<void> {
+    await this.#append(event).catch(() => {});
+  }
+
+  /**
+   * Records that the work begins, does it, and records how it ended, all on disk before the caller has the answer.
+   * @throws what the work throws; VmcError 'audit-unavailable' when failClosed and its beginning could not be recorded.
+   */
+  async around<T>(event: Omit<AuditEvent, 'result'>, work: () => Promise<T>): Promise<T> {
+    const of = await this.#begin(event);
+    let result = 'ok';
+    try {
+      return await work();
+    } catch (error) {
+      result = publicError(error).code;
+      throw error;
+    } finally {
+      await this.#append({ ...event, of, result }).catch(() => {}); // it has happened: its answer stays true
     }
-    this.#waiting++;
-    const at = this.#deps.now().toISOString();
-    this.#last = this.#last.then(() => this.#write(at, event)).finally(() => this.#waiting--);
-    return this.#last;
   }
 
   /** As `record`, for what strangers can cause as often as they like. */
   async refuse(event: AuditEvent): Promise<void> {
-    const minute = Math.floor(this.#deps.now().getTime() / 60_000);
-    if (minute !== this.#minute) {
-      const unwritten = this.#unwritten;
-      this.#minute = minute;
-      this.#refusals = 0;
-      this.#unwritten = 0;
-      if (unwritten > 0)
-        void this.record({ who: 'vmc', what: 'audit.summarised', target: `${unwritten} refusals`, result: 'ok' });
-    }
-    if (++this.#refusals > REFUSALS_PER_MINUTE) this.#unwritten++;
-    else await this.record(event);
+    const now = this.#deps.now().getTime();
+    this.#summarise(this.#refusals.takeUnwritten(now));
+    if (this.#refusals.admit(now, this.#writer.isShort)) await this.record(event);
+  }
+
+  /** What is done at intervals: signs what is new, looks after file and reserve. */
+  async tend(): Promise<void> {
+    this.#summarise(this.#refusals.takeUnwritten(this.#deps.now().getTime()));
+    await this.#writer.tend();
   }
 
   async close(): Promise<void> {
-    await this.#last;
-    await this.#file.close();
+    clearInterval(this.#timer);
+    this.#summarise(this.#refusals.takeAll());
+    await this.#writer.close();
   }
 
-  async #write(at: string, event: AuditEvent): Promise<void> {
-    const line = { version: 1, number: this.#next, at, ...event };
+  async #begin(event: Omit<AuditEvent, 'result'>): Promise<number | undefined> {
     try {
-      await this.#file.appendFile(`${JSON.stringify(line)}\n`);
-      await this.#file.datasync();
-      this.#next++;
-    } catch (error) {
-      this.#deps.onProblem(errorMessage(error));
+      return await this.#append({ ...event, result: 'begun' });
+    } catch (cause) {
+      if (!this.#failClosed) return undefined;
+      throw new VmcError(
+        'audit-unavailable',
+        'This was not done: the audit log of the VM cannot be written, and nothing may be done unrecorded.',
+        'Make room on the disk of the VM; vmc doctor says what is wrong.',
+        { cause },
+      );
     }
   }
-}
 
-/** The number after the last whole line's. */
-async function readTail(file: FileHandle): Promise<{ next: number; torn: boolean }> {
-  const { size } = await file.stat();
-  const length = Math.min(size, TAIL_BYTES);
-  const { buffer } = await file.read(Buffer.alloc(length), 0, length, size - length);
-  const text = buffer.toString('utf8');
-  const lines = text.split('\n');
-  for (const line of lines.reverse()) {
-    try {
-      const { number } = JSON.parse(line) as { number?: unknown };
-      if (typeof number === 'number') return { next: number + 1, torn: !text.endsWith('\n') };
-    } catch {
-      // empty, torn, or the cut beginning of the tail
-    }
+  #append(event: EventFields): Promise<number> {
+    return this.#writer.append(event);
   }
-  return { next: 1, torn: size > 0 && !text.endsWith('\n') };
+
+  #summarise(refusals: number): void {
+    if (refusals > 0)
+      void this.record({ who: 'vmc', what: 'audit.summarised', target: `${refusals} refusals`, result: 'ok' });
+  }
 }

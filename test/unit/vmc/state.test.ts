@@ -3,7 +3,6 @@ import { join } from 'node:path';
 import t from 'tap';
 import { type Bootstrap, encodeBootstrap } from '../../../shared/bootstrap.ts';
 import { generateIdentity } from '../../../shared/identity/identity.ts';
-import { AuditLog } from '../../../vmc/audit/audit-log.ts';
 import { isEnrolled, markEnrolled } from '../../../vmc/state/enrolled.ts';
 import { loadOrMakeIdentity } from '../../../vmc/state/identity-file.ts';
 import { acceptBootstrap, readOwner } from '../../../vmc/state/owner.ts';
@@ -112,31 +111,4 @@ t.test('the state folder is closed to others; enrolment is remembered for one ba
   await markEnrolled(dir, 'vm-0123456789ab', 'aa');
   t.equal(await isEnrolled(dir, 'vm-0123456789ab', 'aa'), true);
   t.equal(await isEnrolled(dir, 'vm-0123456789ab', 'bb'), false);
-});
-
-t.test('the audit log is numbered across restarts and torn lines, and refusals are bounded', async (t) => {
-  const dir = t.testdir();
-  let time = now.getTime();
-  const deps = { now: () => new Date(time), onProblem: (problem: string) => t.fail(problem) };
-  const first = await AuditLog.open(dir, deps);
-  await first.record({ who: 'root', what: 'a', result: 'ok' });
-  await first.record({ who: 'root', what: 'b', target: 'x\ny', result: 'busy' });
-  await first.close();
-  writeFileSync(join(dir, 'audit.log'), `${readFileSync(join(dir, 'audit.log'), 'utf8')}{"torn`);
-  const second = await AuditLog.open(dir, deps);
-  await second.record({ who: 'root', what: 'c', result: 'ok' });
-  for (let i = 0; i < 100; i++) void second.refuse({ who: 'unknown', what: 'channel.refused', result: 'malformed' });
-  time += 60_000;
-  await second.refuse({ who: 'unknown', what: 'channel.refused', result: 'malformed' });
-  await second.close();
-  const lines = readFileSync(join(dir, 'audit.log'), 'utf8').trimEnd().split('\n');
-  t.equal(lines[2], '{"torn');
-  const events = lines.filter((_, i) => i !== 2).map((line) => JSON.parse(line) as { number: number; target?: string });
-  t.same(
-    events.map(({ number }) => number),
-    events.map((_, i) => i + 1),
-  );
-  t.equal(events.length, 3 + 60 + 2);
-  t.match(events.at(-2), { what: 'audit.summarised', target: '40 refusals' });
-  t.equal(statSync(join(dir, 'audit.log')).mode & 0o777, 0o600);
 });

@@ -1,0 +1,41 @@
+/**
+ * The files of the audit log in the state folder.
+ *
+ *   audit.log            the one that is written to
+ *   audit.000001.log …   full ones, which are never changed again
+ *   audit.log.next       the next one while it is being made; not part of the log
+ *   audit.reserve        room kept for when the disk is full (see reserve.ts)
+ */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+
+export const auditPath = (stateDir: string): string => join(stateDir, 'audit.log');
+export const nextPath = (stateDir: string): string => join(stateDir, 'audit.log.next');
+export const reservePath = (stateDir: string): string => join(stateDir, 'audit.reserve');
+
+/** Six digits keep names in order for a person; more files get longer names. */
+export const fullPath = (stateDir: string, file: number): string =>
+  join(stateDir, `audit.${String(file).padStart(6, '0')}.log`);
+
+export interface FullFile {
+  path: string;
+  file: number;
+}
+
+/** Oldest first. */
+export async function listFull(stateDir: string): Promise<FullFile[]> {
+  const names = await readdir(stateDir);
+  return names
+    .flatMap((name) => {
+      const number = /^audit\.(\d{6,9})\.log$/.exec(name)?.[1];
+      return number === undefined ? [] : [{ path: join(stateDir, name), file: Number(number) }];
+    })
+    .sort((a, b) => a.file - b.file);
+}
+
+/** Every file that is part of the log, oldest first. */
+export async function listAll(stateDir: string): Promise<string[]> {
+  const names = await readdir(stateDir);
+  const full = await listFull(stateDir);
+  return [...full.map(({ path }) => path), ...(names.includes('audit.log') ? [auditPath(stateDir)] : [])];
+}
