@@ -2,9 +2,10 @@
 import type { Command } from 'commander';
 import { wipe } from '../../shared/bytes.ts';
 import { VmcError } from '../../shared/errors.ts';
+import * as curves from '../../shared/identity/curves.ts';
 import { fingerprint } from '../../shared/identity/fingerprint.ts';
 import { generateIdentity, wipeIdentity } from '../../shared/identity/identity.ts';
-import * as portable from '../../shared/identity/portable.ts';
+import { mlKemFromSeed } from '../../shared/identity/native.ts';
 import { readSealedPublic, sealIdentity } from '../../shared/identity/sealed.ts';
 import type { PersonFolder } from '../folder.ts';
 import { type ConnectIo, note, reply } from '../io.ts';
@@ -20,7 +21,7 @@ export function addKeyCommands(program: Command, io: ConnectIo): void {
     .action(async ({ json }: { json?: boolean }, command: Command) => {
       const folder = await openFolder(io, command);
       if (await folder.hasIdentity()) throw alreadyThere(folder);
-      const identity = generateIdentity(portable);
+      const identity = generateIdentity({ ...curves, mlKemFromSeed });
       const passphrase = await readNewPassphrase(io, globalOptions(command).passphraseFd);
       try {
         if (!(await folder.writeIdentity(await sealIdentity(identity, passphrase)))) throw alreadyThere(folder);

@@ -67,14 +67,15 @@ export class SecureChannel implements Channel {
     this.#fail(new VmcError('channel-closed', 'The channel was ended on this side.'));
   }
 
-  async #sendAll(records: Iterable<Uint8Array>): Promise<void> {
-    for (const record of records) {
-      if (this.#failure !== undefined) throw this.#failure;
-      try {
+  async #sendAll(records: AsyncIterable<Uint8Array>): Promise<void> {
+    try {
+      for await (const record of records) {
+        if (this.#failure !== undefined) throw this.#failure;
         await this.#transport.send(record);
-      } catch (cause) {
-        throw this.#fail(cutOff(cause));
       }
+    } catch (cause) {
+      if (cause instanceof VmcError && cause.code === 'limit') throw cause; // nothing of it was sent
+      throw this.#fail(cutOff(cause));
     }
   }
 
@@ -85,7 +86,8 @@ export class SecureChannel implements Channel {
       const record = await this.#transport.receive();
       if (this.#failure !== undefined) throw this.#failure;
       if (record === undefined) throw this.#fail(cutOff());
-      const opened = this.#open(record);
+      const opened = await this.#open(record);
+      if (this.#failure !== undefined) throw this.#failure;
       if (opened.kind === 'message') return opened.message;
       if (opened.kind === 'close') {
         this.#ended = true;
@@ -95,9 +97,9 @@ export class SecureChannel implements Channel {
     }
   }
 
-  #open(record: Uint8Array) {
+  async #open(record: Uint8Array) {
     try {
-      return this.#records.opener.open(record);
+      return await this.#records.opener.open(record);
     } catch (error) {
       throw this.#fail(error instanceof VmcError ? error : cutOff(error));
     }

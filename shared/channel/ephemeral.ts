@@ -1,8 +1,6 @@
-/** What one handshake needs that nobody can foresee. The state machines get it as an argument. */
-import { randomBytes } from 'node:crypto';
-import { plainBytes } from '../bytes.ts';
+/** What one handshake needs that nobody can foresee. The state machines get it as an argument, and wipe it. */
+import type { Cryptography, Encapsulation } from '../identity/cryptography.ts';
 import { type MlKemPublicKey, SIZE } from '../identity/keys.ts';
-import { type Encapsulation, mlKemEncapsulate } from '../identity/native.ts';
 import { NONCE_BYTES } from './wire.ts';
 
 export interface InitiatorRandom {
@@ -17,15 +15,14 @@ export interface InitiatorRandom {
 export interface ResponderRandom {
   x25519: Uint8Array;
   nonce: Uint8Array;
+  /** ML-KEM's own randomness is inside. */
   encapsulate(peer: MlKemPublicKey): Encapsulation;
 }
 
-const random = (bytes: number): Uint8Array => plainBytes(randomBytes(bytes));
-
-export function initiatorRandom(): InitiatorRandom {
+export function initiatorRandom({ random }: Cryptography): InitiatorRandom {
   return { x25519: random(SIZE.secret), mlkem768: random(SIZE.mlkem768Seed), nonce: random(NONCE_BYTES) };
 }
 
-export function responderRandom(): ResponderRandom {
-  return { x25519: random(SIZE.secret), nonce: random(NONCE_BYTES), encapsulate: mlKemEncapsulate };
+export function responderRandom({ random, mlKemEncapsulate }: Cryptography): ResponderRandom {
+  return { x25519: random(SIZE.secret), nonce: random(NONCE_BYTES), encapsulate: (peer) => mlKemEncapsulate(peer) };
 }

@@ -11,7 +11,8 @@
  *     next = Expand(secret, "vmc/1 channel update" NUL, 32), and the old one is forgotten
  */
 import { concatBytes, wipe } from '../bytes.ts';
-import { domain, expand, extract, framed, hmac, sha256 } from '../identity/hkdf.ts';
+import type { Cryptography } from '../identity/cryptography.ts';
+import { domain, framed } from '../identity/framing.ts';
 
 export interface DirectionKeys {
   /** From which this direction's first key follows. */
@@ -25,23 +26,60 @@ export interface ChannelKeys {
   responder: DirectionKeys;
 }
 
-/** Wipes both shared secrets. */
-export function deriveChannelKeys(
+/** HKDF-Expand to at most 32 bytes, which is one HMAC. */
+async function expand({ hmac }: Cryptography, key: Uint8Array, info: Uint8Array, length = 32): Promise<Uint8Array> {
+  return (await hmac(key, concatBytes(info, Uint8Array.of(1)))).subarray(0, length);
+}
+
+/** `th` above. */
+export const transcriptHash = async (
+  { sha256 }: Cryptography,
+  initiatorHello: Uint8Array,
+  responderHello: Uint8Array,
+): Promise<Uint8Array> => sha256(domain('channel transcript'), framed(initiatorHello, responderHello));
+
+/** `prk` above. Wipes both shared secrets. */
+export async function extractKey(
+  { hmac }: Cryptography,
+  th: Uint8Array,
+  mlKemSecret: Uint8Array,
+  x25519Secret: Uint8Array,
+): Promise<Uint8Array> {
+  const input = concatBytes(mlKemSecret, x25519Secret);
+  for (const bytes of [mlKemSecret, x25519Secret]) wipe(bytes);
+  try {
+    return await hmac(th, input);
+  } finally {
+    wipe(input);
+  }
+}
+
+/** Wipes `prk`. */
+export async function channelKeys(cryptography: Cryptography, prk: Uint8Array, th: Uint8Array): Promise<ChannelKeys> {
+  const direction = async (sender: string): Promise<DirectionKeys> => {
+    const secret = await expand(cryptography, prk, concatBytes(domain(`channel ${sender} secret`), th));
+    const key = await expand(cryptography, prk, concatBytes(domain(`channel ${sender} confirm`), th));
+    const confirmation = await cryptography.hmac(key, th);
+    wipe(key);
+    return { secret, confirmation };
+  };
+  try {
+    return { initiator: await direction('initiator'), responder: await direction('responder') };
+  } finally {
+    wipe(prk);
+  }
+}
+
+/** The whole way from the hellos. Wipes both shared secrets. */
+export async function deriveChannelKeys(
+  cryptography: Cryptography,
   initiatorHello: Uint8Array,
   responderHello: Uint8Array,
   mlKemSecret: Uint8Array,
   x25519Secret: Uint8Array,
-): ChannelKeys {
-  const th = sha256(domain('channel transcript'), framed(initiatorHello, responderHello));
-  const input = concatBytes(mlKemSecret, x25519Secret);
-  const prk = extract(th, input);
-  const direction = (sender: string): DirectionKeys => ({
-    secret: expand(prk, concatBytes(domain(`channel ${sender} secret`), th), 32),
-    confirmation: hmac(expand(prk, concatBytes(domain(`channel ${sender} confirm`), th), 32), th),
-  });
-  const keys = { initiator: direction('initiator'), responder: direction('responder') };
-  for (const bytes of [input, prk, mlKemSecret, x25519Secret]) wipe(bytes);
-  return keys;
+): Promise<ChannelKeys> {
+  const th = await transcriptHash(cryptography, initiatorHello, responderHello);
+  return channelKeys(cryptography, await extractKey(cryptography, th, mlKemSecret, x25519Secret), th);
 }
 
 export interface RecordKey {
@@ -49,13 +87,14 @@ export interface RecordKey {
   iv: Uint8Array;
 }
 
-export function recordKey(secret: Uint8Array): RecordKey {
-  return { key: expand(secret, domain('channel key'), 32), iv: expand(secret, domain('channel iv'), 12) };
+export async function recordKey(cryptography: Cryptography, secret: Uint8Array): Promise<RecordKey> {
+  const key = await expand(cryptography, secret, domain('channel key'));
+  return { key, iv: await expand(cryptography, secret, domain('channel iv'), 12) };
 }
 
 /** The secret after this one. Wipes this one: what was sent before cannot be opened with what comes after. */
-export function nextSecret(secret: Uint8Array): Uint8Array {
-  const next = expand(secret, domain('channel update'), 32);
+export async function nextSecret(cryptography: Cryptography, secret: Uint8Array): Promise<Uint8Array> {
+  const next = await expand(cryptography, secret, domain('channel update'));
   wipe(secret);
   return next;
 }

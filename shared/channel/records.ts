@@ -10,10 +10,10 @@
  * Each direction has keys of its own, so a record that comes back, late, twice or not at all does not open, or
  * leaves the next one that does not open.
  */
-import { concatBytes, equalBytes, wipe } from '../bytes.ts';
+import { concatBytes, equalBytes } from '../bytes.ts';
 import { VmcError } from '../errors.ts';
-import { open, seal } from '../identity/aead.ts';
-import { nextSecret, type RecordKey, recordKey } from './key-schedule.ts';
+import type { Cryptography } from '../identity/cryptography.ts';
+import { KeyState } from './key-state.ts';
 import {
   type KeyLimits,
   MAX_MESSAGE,
@@ -46,107 +46,97 @@ export class RecordRefused extends VmcError {
   }
 }
 
-/** One direction's key with its count: the part that sealing and opening have in common. */
-class KeyState {
-  #secret: Uint8Array;
-  #current: RecordKey;
-  #records = 0;
-  #bytes = 0;
-  readonly #limits: KeyLimits;
+/** Order is everything to records: who asks for one before the last has come has a defect. */
+class Alone {
+  #busy = false;
 
-  /** Takes over `secret`. */
-  constructor(secret: Uint8Array, limits: KeyLimits) {
-    if (limits.records < 1 || limits.bytes < MAX_RECORD_PLAINTEXT)
-      throw new RangeError('a key serves for one record at least');
-    this.#secret = secret;
-    this.#current = recordKey(secret);
-    this.#limits = limits;
-  }
-
-  get fresh(): boolean {
-    return this.#records === 0;
-  }
-
-  /** True when this key must not serve for so many bytes more. */
-  wornOut(bytes: number): boolean {
-    return this.#records >= this.#limits.records || this.#bytes + bytes > this.#limits.bytes;
-  }
-
-  /** Key and nonce for the next record of `bytes` plaintext bytes. */
-  take(bytes: number): RecordKey {
-    const iv = this.#current.iv.slice();
-    const view = new DataView(iv.buffer);
-    view.setBigUint64(4, view.getBigUint64(4) ^ BigInt(this.#records));
-    this.#records += 1;
-    this.#bytes += bytes;
-    return { key: this.#current.key, iv };
-  }
-
-  update(): void {
-    this.#secret = nextSecret(this.#secret);
-    wipe(this.#current.key);
-    this.#current = recordKey(this.#secret);
-    this.#records = 0;
-    this.#bytes = 0;
-  }
-
-  wipe(): void {
-    wipe(this.#secret);
-    wipe(this.#current.key);
+  /** @returns what to call at the end. */
+  enter(): () => void {
+    if (this.#busy) throw new TypeError('records are made, and opened, one after the other');
+    this.#busy = true;
+    return () => {
+      this.#busy = false;
+    };
   }
 }
 
 /** Makes the records of one direction. They have to be sent in the order in which they were made. */
 export class RecordSealer {
   readonly #key: KeyState;
+  readonly #alone = new Alone();
   #over = false;
 
-  constructor(secret: Uint8Array, limits: KeyLimits) {
-    this.#key = new KeyState(secret, limits);
+  /** Takes over `secret`. */
+  static async start(cryptography: Cryptography, secret: Uint8Array, limits: KeyLimits): Promise<RecordSealer> {
+    return new RecordSealer(await KeyState.start(cryptography, secret, limits));
   }
 
-  #seal(type: number, flags: number, body: Uint8Array): Uint8Array {
-    if (this.#over) throw new VmcError('channel-closed', 'The channel is closed.');
-    const header = Uint8Array.of(type, flags);
-    const { key, iv } = this.#key.take(body.length);
-    return concatBytes(header, seal(key, iv, header, body));
+  private constructor(key: KeyState) {
+    this.#key = key;
   }
 
-  #keyUpdate(): Uint8Array {
-    const record = this.#seal(TYPE.keyUpdate, 0, EMPTY);
-    this.#key.update();
+  async #seal(type: number, flags: number, body: Uint8Array): Promise<Uint8Array> {
+    this.#checkOpen();
+    const { cipher, iv } = this.#key.take(body.length);
+    const record = await cipher.seal(iv, Uint8Array.of(type, flags), body);
+    this.#checkOpen(); // the key may have been wiped while it was in use
     return record;
   }
 
-  confirmation(value: Uint8Array): Uint8Array {
-    return this.#seal(TYPE.confirmation, 0, value);
+  #checkOpen(): void {
+    if (this.#over) throw new VmcError('channel-closed', 'The channel is closed.');
+  }
+
+  async #keyUpdate(): Promise<Uint8Array> {
+    const record = await this.#seal(TYPE.keyUpdate, 0, EMPTY);
+    await this.#key.update();
+    return record;
+  }
+
+  async confirmation(value: Uint8Array): Promise<Uint8Array> {
+    const leave = this.#alone.enter();
+    try {
+      return await this.#seal(TYPE.confirmation, 0, value);
+    } finally {
+      leave();
+    }
   }
 
   /** The records of one message, sealed one by one as they are asked for. @throws VmcError 'limit' above 1 MiB. */
-  *message(message: Uint8Array): Generator<Uint8Array, void, void> {
+  async *message(message: Uint8Array): AsyncGenerator<Uint8Array, void, void> {
     if (message.length > MAX_MESSAGE)
       throw new VmcError('limit', `A message has at most ${MAX_MESSAGE} bytes, not ${message.length}.`);
-    for (let at = 0; ; at += MAX_RECORD_PLAINTEXT) {
-      const body = message.subarray(at, at + MAX_RECORD_PLAINTEXT);
-      const last = at + body.length === message.length;
-      if (this.#key.wornOut(body.length)) yield this.#keyUpdate();
-      yield this.#seal(TYPE.data, last ? 0 : CONTINUES, body);
-      if (last) return;
+    const leave = this.#alone.enter();
+    try {
+      for (let at = 0; ; at += MAX_RECORD_PLAINTEXT) {
+        const body = message.subarray(at, at + MAX_RECORD_PLAINTEXT);
+        const last = at + body.length === message.length;
+        if (this.#key.wornOut(body.length)) yield await this.#keyUpdate();
+        yield await this.#seal(TYPE.data, last ? 0 : CONTINUES, body);
+        if (last) return;
+      }
+    } finally {
+      leave();
     }
   }
 
   /** The last records of this direction. */
-  *close(): Generator<Uint8Array, void, void> {
-    if (this.#key.wornOut(0)) yield this.#keyUpdate();
-    const record = this.#seal(TYPE.close, 0, EMPTY);
-    this.end();
-    yield record;
+  async *close(): AsyncGenerator<Uint8Array, void, void> {
+    const leave = this.#alone.enter();
+    try {
+      if (this.#key.wornOut(0)) yield await this.#keyUpdate();
+      const record = await this.#seal(TYPE.close, 0, EMPTY);
+      this.end();
+      yield record;
+    } finally {
+      leave();
+    }
   }
 
   /** Forgets the keys. */
   end(): void {
     this.#over = true;
-    this.#key.wipe();
+    this.#key.end();
   }
 }
 
@@ -155,21 +145,29 @@ export type Opened = { kind: 'message'; message: Uint8Array } | { kind: 'more' }
 /** Opens the records of one direction, in order. The first thing that is not right ends it for good. */
 export class RecordOpener {
   readonly #key: KeyState;
+  readonly #alone = new Alone();
   #fragments: Uint8Array[] = [];
   #over = false;
 
-  constructor(secret: Uint8Array, limits: KeyLimits) {
-    this.#key = new KeyState(secret, limits);
+  /** Takes over `secret`. */
+  static async start(cryptography: Cryptography, secret: Uint8Array, limits: KeyLimits): Promise<RecordOpener> {
+    return new RecordOpener(await KeyState.start(cryptography, secret, limits));
+  }
+
+  private constructor(key: KeyState) {
+    this.#key = key;
   }
 
   /** @throws RecordRefused unless it is the confirmation that was expected. */
-  confirmation(record: Uint8Array, expected: Uint8Array): void {
-    const { type, body } = this.#guarded(() => this.#open(record));
-    if (type !== TYPE.confirmation || !equalBytes(body, expected)) this.#refuse('type');
+  confirmation(record: Uint8Array, expected: Uint8Array): Promise<void> {
+    return this.#guarded(async () => {
+      const { type, flags, body } = await this.#open(record);
+      if (type !== TYPE.confirmation || flags !== 0 || !equalBytes(body, expected)) this.#refuse('type');
+    });
   }
 
   /** @throws RecordRefused */
-  open(record: Uint8Array): Opened {
+  open(record: Uint8Array): Promise<Opened> {
     return this.#guarded(() => this.#dispatch(record));
   }
 
@@ -177,15 +175,18 @@ export class RecordOpener {
   end(): void {
     this.#over = true;
     this.#fragments = [];
-    this.#key.wipe();
+    this.#key.end();
   }
 
-  #guarded<T>(work: () => T): T {
+  async #guarded<T>(work: () => Promise<T>): Promise<T> {
+    const leave = this.#alone.enter();
     try {
-      return work();
+      return await work();
     } catch (error) {
       this.end();
       throw error;
+    } finally {
+      leave();
     }
   }
 
@@ -194,32 +195,31 @@ export class RecordOpener {
     throw new RecordRefused(what);
   }
 
-  #open(record: Uint8Array): { type: number; flags: number; body: Uint8Array } {
+  async #open(record: Uint8Array): Promise<{ type: number; flags: number; body: Uint8Array }> {
     if (this.#over) this.#refuse('over');
     const length = record.length - RECORD_OVERHEAD;
     if (length < 0 || record.length > MAX_TRANSPORT_MESSAGE) this.#refuse('length');
-    const header = record.subarray(0, RECORD_HEADER_BYTES);
-    const [type = 0, flags = 0] = header;
+    const [type = 0, flags = 0] = record;
     // Before the tag is checked these bytes only choose how to refuse.
     if (type !== TYPE.keyUpdate && this.#key.wornOut(length)) this.#refuse('key-worn-out');
     if (type === TYPE.keyUpdate && this.#key.fresh) this.#refuse('key-update');
-    const { key, iv } = this.#key.take(length);
-    const body = open(key, iv, header, record.subarray(RECORD_HEADER_BYTES));
+    const { cipher, iv } = this.#key.take(length);
+    const body = await cipher.open(iv, RECORD_HEADER_BYTES, record);
+    if (this.#over) this.#refuse('over'); // it ended meanwhile
     if (body === undefined) this.#refuse('tampered');
     return { type, flags, body };
   }
 
-  #dispatch(record: Uint8Array): Opened {
-    const { type, flags, body } = this.#open(record);
+  async #dispatch(record: Uint8Array): Promise<Opened> {
+    const { type, flags, body } = await this.#open(record);
     if ((flags & ~(type === TYPE.data ? CONTINUES : 0)) !== 0) this.#refuse('type');
     if (type === TYPE.data) return this.#data(body, flags === CONTINUES);
-    // Only data may come between the parts of a message, apart from a key update.
+    if (type !== TYPE.keyUpdate && type !== TYPE.close) this.#refuse('type');
     if (body.length !== 0) this.#refuse('fragment');
     if (type === TYPE.keyUpdate) {
-      this.#key.update();
+      await this.#key.update();
       return { kind: 'more' };
     }
-    if (type !== TYPE.close) this.#refuse('type');
     if (this.#fragments.length > 0) this.#refuse('fragment');
     this.end();
     return { kind: 'close' };

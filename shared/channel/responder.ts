@@ -1,23 +1,23 @@
 /**
- * The side that is called. Pure: time, random and memory of old hellos arrive as arguments, bytes go in and out.
+ * The side that is called. Pure: time, random, cryptography and the memory of old hellos arrive as arguments.
  * Steps, each once: readHello, answer, readConfirmation, split. Between the first two the caller decides whether this
  * proven peer may come in.
  */
 import { concatBytes, equalBytes, wipe } from '../bytes.ts';
-import { sha256 } from '../identity/hkdf.ts';
+import type { Cryptography, Encapsulation } from '../identity/cryptography.ts';
+import { statementBytes } from '../identity/framing.ts';
 import type { Identity } from '../identity/identity.ts';
-import { agree, type Encapsulation, x25519FromSecret } from '../identity/native.ts';
-import { signStatementNatively, verifyStatement } from '../identity/statement.ts';
+import type { X25519PublicKey } from '../identity/keys.ts';
 import type { ResponderRandom } from './ephemeral.ts';
-import { HELLO_CONTEXT, isFresh, type Split } from './handshake.ts';
-import { type ChannelKeys, deriveChannelKeys } from './key-schedule.ts';
+import { HELLO_CONTEXT, isFresh, Session, type Split } from './handshake.ts';
+import { deriveChannelKeys } from './key-schedule.ts';
 import type { KeyLimits } from './limits.ts';
-import { RecordOpener, RecordSealer } from './records.ts';
 import { HandshakeRefused, type ProvenPeer } from './refusal.ts';
 import { Turn } from './turn.ts';
 import { encodeResponderHello, type InitiatorFields, parseInitiatorHello } from './wire.ts';
 
 export interface ResponderInput {
+  cryptography: Cryptography;
   identity: Identity;
   limits: KeyLimits;
 }
@@ -45,7 +45,7 @@ export class Responder {
   readonly #turn = new Turn<Step>('readHello');
   readonly #input: ResponderInput;
   #received: { bytes: Uint8Array; hello: InitiatorFields } | undefined;
-  #session: (Split & { keys: ChannelKeys }) | undefined;
+  #session: Session | undefined;
 
   constructor(input: ResponderInput) {
     this.#input = input;
@@ -57,7 +57,7 @@ export class Responder {
    * and an audit log names nobody on a stranger's word. Nothing is remembered here: a forged hello leaves no trace.
    * @throws HandshakeRefused
    */
-  readHello(received: Uint8Array, { now, isReplay }: Circumstances): Claim {
+  readHello(received: Uint8Array, { now, isReplay }: Circumstances): Promise<Claim> {
     return this.#turn.take('readHello', 'answer', () => {
       const hello = parseInitiatorHello(received);
       const own = this.#input.identity.public.ed25519;
@@ -65,62 +65,59 @@ export class Responder {
       if (equalBytes(hello.initiator, own)) throw new HandshakeRefused('reflected');
       if (!isFresh(hello.time, now)) throw new HandshakeRefused('stale');
       if (isReplay(hello.initiator, hello.nonce)) throw new HandshakeRefused('replayed');
-      if (!verifyStatement(hello.initiator, HELLO_CONTEXT.initiator, [hello.signed], hello.signature))
+      const statement = statementBytes(HELLO_CONTEXT.initiator, [hello.signed]);
+      if (!this.#input.cryptography.verify(statement, hello.initiator, hello.signature))
         throw new HandshakeRefused('bad-signature');
       this.#received = { bytes: concatBytes(hello.signed, hello.signature), hello };
       return { peer: hello.initiator, purpose: hello.purpose, nonce: hello.nonce };
     });
   }
 
-  /** Both messages go out at once, in this order. @throws HandshakeRefused 'weak-key' */
-  answer(random: ResponderRandom, now: number): Answer {
-    return this.#turn.take('answer', 'readConfirmation', () => {
+  /** Both messages go out at once, in this order. Wipes what is secret in `random`. @throws HandshakeRefused 'weak-key' */
+  answer(random: ResponderRandom, now: number): Promise<Answer> {
+    return this.#turn.take('answer', 'readConfirmation', async () => {
       if (this.#received === undefined) throw new TypeError('no hello');
-      const { identity, limits } = this.#input;
+      const { cryptography, identity, limits } = this.#input;
       const { bytes, hello } = this.#received;
-      const { encapsulation, x25519Secret } = agreeWith(hello, random);
+      const { ephemeral, encapsulation, x25519Secret } = agreeWith(hello, random, cryptography);
       const unsigned = encodeResponderHello({
         purpose: hello.purpose,
         initiator: hello.initiator,
         responder: identity.public.ed25519,
-        x25519: x25519FromSecret(random.x25519),
+        x25519: ephemeral,
         ciphertext: encapsulation.ciphertext,
         time: now,
         nonce: random.nonce,
       });
-      wipe(random.x25519);
-      const signed = signStatementNatively(identity, HELLO_CONTEXT.responder, [sha256(bytes), unsigned]);
-      const answer = concatBytes(unsigned, signed);
-      const keys = deriveChannelKeys(bytes, answer, encapsulation.sharedSecret, x25519Secret);
-      const sealer = new RecordSealer(keys.responder.secret, limits);
-      const opener = new RecordOpener(keys.initiator.secret, limits);
-      this.#session = { sealer, opener, keys };
-      return { hello: answer, confirmation: sealer.confirmation(keys.responder.confirmation) };
+      const statement = statementBytes(HELLO_CONTEXT.responder, [await cryptography.sha256(bytes), unsigned]);
+      const signature = cryptography.sign(statement, identity.secret.ed25519, identity.public.ed25519);
+      const answer = concatBytes(unsigned, signature);
+      const keys = await deriveChannelKeys(cryptography, bytes, answer, encapsulation.sharedSecret, x25519Secret);
+      this.#session = await Session.start(cryptography, keys, limits, 'responder');
+      return { hello: answer, confirmation: await this.#session.writeConfirmation() };
     });
   }
 
   /** The initiator's first record. @throws HandshakeRefused 'not-confirmed' */
-  readConfirmation(record: Uint8Array): void {
-    this.#turn.take('readConfirmation', 'split', () => {
-      const { opener, keys } = this.#open();
-      try {
-        opener.confirmation(record, keys.initiator.confirmation);
-      } catch (cause) {
-        throw new HandshakeRefused('not-confirmed', { cause });
-      }
-    });
+  readConfirmation(record: Uint8Array): Promise<void> {
+    return this.#turn.take('readConfirmation', 'split', () => this.#open().readConfirmation(record));
   }
 
   /** Hands over the two directions. */
-  split(): Split {
+  split(): Promise<Split> {
     return this.#turn.take('split', undefined, () => {
-      const { sealer, opener } = this.#open();
+      const split = this.#open().split();
       this.#session = undefined;
-      return { sealer, opener };
+      return split;
     });
   }
 
-  #open(): Split & { keys: ChannelKeys } {
+  /** For a handshake that comes to nothing: forgets all its secrets. */
+  end(): void {
+    this.#session?.end();
+  }
+
+  #open(): Session {
     if (this.#session === undefined) throw new TypeError('no session');
     return this.#session;
   }
@@ -129,10 +126,16 @@ export class Responder {
 function agreeWith(
   hello: InitiatorFields,
   random: ResponderRandom,
-): { encapsulation: Encapsulation; x25519Secret: Uint8Array } {
+  cryptography: Cryptography,
+): { ephemeral: X25519PublicKey; encapsulation: Encapsulation; x25519Secret: Uint8Array } {
+  const pair = cryptography.x25519Pair(random.x25519);
   try {
-    return { x25519Secret: agree(random.x25519, hello.x25519), encapsulation: random.encapsulate(hello.mlkem768) };
+    const x25519Secret = pair.agree(hello.x25519);
+    return { ephemeral: pair.publicKey, x25519Secret, encapsulation: random.encapsulate(hello.mlkem768) };
   } catch (cause) {
     throw new HandshakeRefused('weak-key', { cause });
+  } finally {
+    pair.forget();
+    wipe(random.x25519);
   }
 }

@@ -8,11 +8,14 @@ export class Turn<Step extends string> {
     this.#due = first;
   }
 
-  /** Takes `step`, and makes `next` due if `work` ends well. @throws HandshakeFinished when `step` is not due. */
-  take<T>(step: Step, next: Step | undefined, work: () => T): T {
+  /**
+   * Takes `step`, and makes `next` due once `work` has ended well: while it waits for something, no step is due.
+   * @throws HandshakeFinished when `step` is not due.
+   */
+  async take<T>(step: Step, next: Step | undefined, work: () => T | Promise<T>): Promise<T> {
     if (this.#due !== step) throw new HandshakeFinished(step);
     this.#due = undefined;
-    const result = work();
+    const result = await work();
     this.#due = next;
     return result;
   }

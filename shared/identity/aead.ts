@@ -1,28 +1,11 @@
-/** AES-256-GCM (SP 800-38D) with a 96-bit IV and the whole 128-bit tag. Who calls sees to it that no IV comes twice. */
-import { createCipheriv, createDecipheriv } from 'node:crypto';
-import { concatBytes, plainBytes } from '../bytes.ts';
-
-export const TAG_BYTES = 16;
+/** AES-256-GCM (SP 800-38D) for one secret at rest, under a key that serves for nothing else. */
+import { concatBytes } from '../bytes.ts';
+import { aesGcm } from './native.ts';
 
 /** @returns ciphertext ‖ tag. */
-export function seal(key: Uint8Array, iv: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array {
-  // The tag's length is said, for Node accepts shorter ones otherwise.
-  const cipher = createCipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES });
-  cipher.setAAD(aad);
-  return concatBytes(cipher.update(plaintext), cipher.final(), cipher.getAuthTag());
-}
+export const seal = (key: Uint8Array, iv: Uint8Array, aad: Uint8Array, plaintext: Uint8Array): Uint8Array =>
+  aesGcm(key).seal(iv, aad, plaintext).subarray(aad.length);
 
 /** @returns the plaintext, or undefined when anything at all was changed. */
-export function open(key: Uint8Array, iv: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined {
-  if (sealed.length < TAG_BYTES) return undefined;
-  const decipher = createDecipheriv('aes-256-gcm', key, iv, { authTagLength: TAG_BYTES });
-  decipher.setAAD(aad).setAuthTag(sealed.subarray(-TAG_BYTES));
-  const plaintext = decipher.update(sealed.subarray(0, -TAG_BYTES));
-  try {
-    decipher.final();
-  } catch {
-    plaintext.fill(0); // not authenticated: nobody gets to see it
-    return undefined;
-  }
-  return plainBytes(plaintext);
-}
+export const open = (key: Uint8Array, iv: Uint8Array, aad: Uint8Array, sealed: Uint8Array): Uint8Array | undefined =>
+  aesGcm(key).open(iv, aad.length, concatBytes(aad, sealed));

@@ -1,8 +1,9 @@
 /** What people compare: the same text as `ssh-keygen -lf` prints for the same key. */
 import { utf8 } from '../bytes.ts';
 import { VmcError } from '../errors.ts';
-import { framed, sha256 } from './hkdf.ts';
+import { framed } from './framing.ts';
 import type { Ed25519PublicKey } from './keys.ts';
+import { sha256 } from './native.ts';
 
 /** The SSH wire form (RFC 8709, 4): two strings, each with a 4-byte length. */
 export function openSshBlob(ed25519: Ed25519PublicKey): Uint8Array {

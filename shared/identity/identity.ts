@@ -3,13 +3,13 @@
  * hosts all have one; the backend has only its TLS key. The Ed25519 key *is* who they are (its fingerprint is what
  * people compare); it signs the other two (`proof`), or whoever hands out public keys could slip in wrapping keys.
  */
-import { randomBytes } from 'node:crypto';
-import { concatBytes, equalBytes, plainBytes, utf8, wipe } from '../bytes.ts';
+import { concatBytes, equalBytes, utf8, wipe } from '../bytes.ts';
 import { VmcError } from '../errors.ts';
-import { sha256 } from './hkdf.ts';
-import { type Ed25519PublicKey, type MlKemPublicKey, SIZE, type Signature, type X25519PublicKey } from './keys.ts';
-import * as native from './native.ts';
-import { statementBytes, verifyStatement } from './statement.ts';
+import type { KeyMaker } from './cryptography.ts';
+import type { Ed25519PublicKey, MlKemPublicKey, Signature, X25519PublicKey } from './keys.ts';
+import { makeIdentity, PROOF_CONTEXT, randomSeeds } from './make-identity.ts';
+import { forgetSigningKey, native, sha256 } from './native.ts';
+import { verifyStatement } from './statement.ts';
 
 export interface PublicIdentity {
   readonly ed25519: Ed25519PublicKey;
@@ -34,31 +34,10 @@ export interface Identity {
   readonly secret: IdentitySecret;
 }
 
-const PROOF_CONTEXT = 'wrapping keys';
+export const generateIdentity = (maker: KeyMaker = native): Identity => makeIdentity(randomSeeds(native.random), maker);
 
-/** What makes keys and signs: `native.ts` where there is Node, `portable.ts` where the code must also run in a browser. */
-export interface KeyMaker {
-  ed25519FromSeed(seed: Uint8Array): Ed25519PublicKey;
-  x25519FromSecret(secret: Uint8Array): X25519PublicKey;
-  sign(message: Uint8Array, seed: Uint8Array, publicKey: Ed25519PublicKey): Signature;
-}
-
-export function generateIdentity(maker: KeyMaker = native): Identity {
-  const seeds = {
-    ed25519: plainBytes(randomBytes(SIZE.secret)),
-    x25519: plainBytes(randomBytes(SIZE.secret)),
-    mlkem768: plainBytes(randomBytes(SIZE.mlkem768Seed)),
-  };
-  return identityFromSeeds(seeds, maker);
-}
-
-export function identityFromSeeds(secret: IdentitySecret, maker: KeyMaker = native): Identity {
-  const ed25519 = maker.ed25519FromSeed(secret.ed25519);
-  const x25519 = maker.x25519FromSecret(secret.x25519);
-  const mlkem768 = native.mlKemFromSeed(secret.mlkem768);
-  const proof = maker.sign(statementBytes(PROOF_CONTEXT, [x25519, mlkem768]), secret.ed25519, ed25519);
-  return { public: { ed25519, x25519, mlkem768, proof }, secret };
-}
+export const identityFromSeeds = (secret: IdentitySecret, maker: KeyMaker = native): Identity =>
+  makeIdentity(secret, maker);
 
 /** True when the Ed25519 key itself signed the two wrapping keys. */
 export function proofHolds(identity: PublicIdentity): boolean {
@@ -102,6 +81,7 @@ export function decodeIdentitySecret(bytes: Uint8Array): Identity {
 
 /** Overwrites the secret halves. The identity is of no use afterwards. */
 export function wipeIdentity(identity: Identity): void {
+  forgetSigningKey(identity.secret.ed25519);
   wipe(identity.secret.ed25519);
   wipe(identity.secret.x25519);
   wipe(identity.secret.mlkem768);

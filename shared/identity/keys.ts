@@ -23,15 +23,22 @@ export const SIZE = {
   secret: 32,
 } as const;
 
+/** The whole tag of GCM. */
+export const TAG_BYTES = 16;
+
 function sized(bytes: Uint8Array, size: number, what: string): Uint8Array {
   if (bytes.length !== size) throw new VmcError('bad-data', `${what} has ${bytes.length} bytes, not ${size}.`);
   return bytes;
 }
 
-/** @throws VmcError 'bad-data': wrong length, or a point of small order, for which anyone can make signatures. */
+/**
+ * @throws VmcError 'bad-data': wrong length; a second spelling of a point (RFC 8032, 5.1.3); or a point of small order,
+ * for which anyone can make signatures. That it is on the curve shows when a signature holds.
+ */
 export function ed25519PublicKey(bytes: Uint8Array): Ed25519PublicKey {
   sized(bytes, SIZE.ed25519, 'The Ed25519 public key');
-  if (isSmallOrder(bytes)) throw new VmcError('bad-data', 'The Ed25519 public key is one that belongs to nobody.');
+  if (!isCanonical(bytes) || isSmallOrder(bytes))
+    throw new VmcError('bad-data', 'The Ed25519 public key is one that belongs to nobody.');
   return bytes as Ed25519PublicKey;
 }
 
@@ -50,16 +57,20 @@ export function signature(bytes: Uint8Array): Signature {
   return sized(bytes, SIZE.signature, 'The signature') as Signature;
 }
 
-/** y coordinates of the points whose order divides 8, little-endian hex, with the two non-canonical ones. */
+/** y coordinates of the points whose order divides 8, little-endian hex. */
 const SMALL_ORDER_Y: ReadonlySet<string> = new Set([
   `00${'00'.repeat(31)}`,
   `01${'00'.repeat(31)}`,
   `ec${'ff'.repeat(30)}7f`,
-  `ed${'ff'.repeat(30)}7f`,
-  `ee${'ff'.repeat(30)}7f`,
   '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
   'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
 ]);
+
+/** y < p = 2^255 - 19. */
+function isCanonical(point: Uint8Array): boolean {
+  const beginsHigh = (point[0] ?? 0) >= 0xed && ((point[31] ?? 0) & 0x7f) === 0x7f;
+  return !(beginsHigh && point.subarray(1, 31).every((byte) => byte === 0xff));
+}
 
 function isSmallOrder(point: Uint8Array): boolean {
   const y = Uint8Array.from(point);

@@ -1,8 +1,9 @@
-/**
- * Cryptography by node:crypto: verifying, ML-KEM-768, and the fast twins of `portable.ts` for daemons.
- * Verifying is here and not in tweetnacl because OpenSSL also refuses signatures with S ≥ L (RFC 8032, 5.1.7).
- */
+/** Cryptography by node:crypto (OpenSSL), for daemons and for `connect`. Its twin for browsers is `portable.ts`. */
 import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
   createPrivateKey,
   createPublicKey,
   sign as cryptoSign,
@@ -11,9 +12,11 @@ import {
   diffieHellman,
   encapsulate,
   type KeyObject,
+  randomBytes,
 } from 'node:crypto';
-import { plainBytes } from '../bytes.ts';
+import { plainBytes, wipe } from '../bytes.ts';
 import { VmcError } from '../errors.ts';
+import type { Cryptography, Encapsulation, MlKemPair, X25519Pair } from './cryptography.ts';
 import {
   type Ed25519PublicKey,
   ed25519PublicKey,
@@ -22,6 +25,7 @@ import {
   SIZE,
   type Signature,
   signature,
+  TAG_BYTES,
   type X25519PublicKey,
   x25519PublicKey,
 } from './keys.ts';
@@ -43,68 +47,139 @@ const asBuffer = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.
 const rawPublic = (secret: KeyObject): Uint8Array =>
   plainBytes(createPublicKey(secret).export({ format: 'raw-public' }));
 
-/** False for every signature that does not hold, also one of a wrong length or by a key that is no point. */
-export function verify(message: Uint8Array, peer: Ed25519PublicKey, signed: Uint8Array): boolean {
+export const random = (length: number): Uint8Array => plainBytes(randomBytes(length));
+
+export function sha256(...parts: readonly Uint8Array[]): Uint8Array {
+  const hash = createHash('sha256');
+  for (const part of parts) hash.update(part);
+  return plainBytes(hash.digest());
+}
+
+export const hmac = (key: Uint8Array, message: Uint8Array): Uint8Array =>
+  plainBytes(createHmac('sha256', key).update(message).digest());
+
+/** OpenSSL makes the check S < L itself; a test keeps watch over that. */
+export function verify(message: Uint8Array, signer: Ed25519PublicKey, signed: Uint8Array): boolean {
   if (signed.length !== SIZE.signature) return false;
   try {
-    return cryptoVerify(null, message, publicKey('ed25519', peer), signed);
+    return cryptoVerify(null, message, publicKey('ed25519', signer), signed);
   } catch {
     return false;
   }
 }
 
-/** As `portable.ed25519FromSeed`. */
-export function ed25519FromSeed(seed: Uint8Array): Ed25519PublicKey {
-  return ed25519PublicKey(rawPublic(privateKey('ed25519', seed)));
-}
+export const ed25519FromSeed = (seed: Uint8Array): Ed25519PublicKey =>
+  ed25519PublicKey(rawPublic(privateKey('ed25519', seed)));
 
-/** As `portable.sign`, about a hundred times as fast. */
+/** Importing a seed takes as long as signing with it, and a daemon signs with one seed all its life. */
+const signingKeys = new WeakMap<Uint8Array, KeyObject>();
+
 export function sign(message: Uint8Array, seed: Uint8Array): Signature {
-  return signature(plainBytes(cryptoSign(null, message, privateKey('ed25519', seed))));
-}
-
-/** As `portable.x25519FromSecret`. */
-export function x25519FromSecret(secret: Uint8Array): X25519PublicKey {
-  return x25519PublicKey(rawPublic(privateKey('x25519', secret)));
-}
-
-/** As `portable.agree`. @throws VmcError 'bad-data' when the other key forces an all-zero secret. */
-export function agree(secret: Uint8Array, peer: X25519PublicKey): Uint8Array {
-  const own = privateKey('x25519', secret);
-  try {
-    return plainBytes(diffieHellman({ privateKey: own, publicKey: publicKey('x25519', peer) }));
-  } catch (cause) {
-    // OpenSSL refuses the all-zero secret of a small-order key itself; a test keeps watch over that.
-    throw new VmcError('bad-data', 'The X25519 key of the other side is a weak one.', undefined, { cause });
+  let key = signingKeys.get(seed);
+  if (key === undefined) {
+    key = privateKey('ed25519', seed);
+    signingKeys.set(seed, key);
   }
+  return signature(plainBytes(cryptoSign(null, message, key)));
 }
 
-/** The ML-KEM-768 encapsulation key of a 64-byte seed d ‖ z (FIPS 203, 7.1). */
-export function mlKemFromSeed(seed: Uint8Array): MlKemPublicKey {
-  return mlKemPublicKey(rawPublic(privateKey('ml-kem-768', seed)));
+/** Before a seed is wiped: what was imported of it goes too (OpenSSL clears it when it is collected). */
+export function forgetSigningKey(seed: Uint8Array): void {
+  signingKeys.delete(seed);
 }
 
-export interface Encapsulation {
-  ciphertext: Uint8Array;
-  sharedSecret: Uint8Array;
+export function x25519Pair(secret: Uint8Array): X25519Pair {
+  let own: KeyObject | undefined = privateKey('x25519', secret);
+  return {
+    publicKey: x25519PublicKey(rawPublic(own)),
+    agree(peer) {
+      if (own === undefined) throw new TypeError('the key was forgotten');
+      try {
+        return plainBytes(diffieHellman({ privateKey: own, publicKey: publicKey('x25519', peer) }));
+      } catch (cause) {
+        // OpenSSL refuses the all-zero secret of a small-order key itself; a test keeps watch over that.
+        throw new VmcError('bad-data', 'The X25519 key of the other side is a weak one.', undefined, { cause });
+      }
+    },
+    forget() {
+      own = undefined;
+    },
+  };
 }
 
-/** @throws VmcError 'bad-data' when the key fails the modulus check (FIPS 203, 7.2). */
+export const x25519FromSecret = (secret: Uint8Array): X25519PublicKey => x25519Pair(secret).publicKey;
+
+export function mlKemPair(seed: Uint8Array): MlKemPair {
+  let own: KeyObject | undefined = privateKey('ml-kem-768', seed);
+  return {
+    publicKey: mlKemPublicKey(rawPublic(own)),
+    decapsulate(ciphertext) {
+      if (own === undefined) throw new TypeError('the key was forgotten');
+      if (ciphertext.length !== SIZE.mlkem768Ciphertext)
+        throw new VmcError('bad-data', 'The ML-KEM-768 ciphertext has a wrong length.');
+      return plainBytes(decapsulate(own, ciphertext));
+    },
+    forget() {
+      own = undefined;
+    },
+  };
+}
+
+export const mlKemFromSeed = (seed: Uint8Array): MlKemPublicKey => mlKemPair(seed).publicKey;
+
 export function mlKemEncapsulate(peer: MlKemPublicKey): Encapsulation {
   try {
     const { ciphertext, sharedKey } = encapsulate(publicKey('ml-kem-768', peer));
     return { ciphertext: plainBytes(ciphertext), sharedSecret: plainBytes(sharedKey) };
   } catch (cause) {
+    // OpenSSL makes the modulus check when it takes the key.
     throw new VmcError('bad-data', 'The ML-KEM-768 key of the other side is not one.', undefined, { cause });
   }
 }
 
-/**
- * A ciphertext of the right length always gives a secret; a wrong one gives a random-looking one (implicit rejection).
- * @throws VmcError 'bad-data' for a wrong length.
- */
-export function mlKemDecapsulate(seed: Uint8Array, ciphertext: Uint8Array): Uint8Array {
-  if (ciphertext.length !== SIZE.mlkem768Ciphertext)
-    throw new VmcError('bad-data', 'The ML-KEM-768 ciphertext has a wrong length.');
-  return plainBytes(decapsulate(privateKey('ml-kem-768', seed), ciphertext));
+const CIPHER = 'aes-256-gcm';
+// The tag's length is said, for Node accepts shorter ones otherwise.
+const TAG = { authTagLength: TAG_BYTES };
+
+export function aesGcm(key: Uint8Array) {
+  return {
+    seal(iv: Uint8Array, header: Uint8Array, plaintext: Uint8Array): Uint8Array {
+      const cipher = createCipheriv(CIPHER, key, iv, TAG).setAAD(header);
+      const sealed = plainBytes(Buffer.allocUnsafeSlow(header.length + plaintext.length + TAG_BYTES));
+      sealed.set(header);
+      sealed.set(cipher.update(plaintext), header.length);
+      cipher.final(); // gives nothing: GCM is a stream cipher
+      sealed.set(cipher.getAuthTag(), header.length + plaintext.length);
+      return sealed;
+    },
+    open(iv: Uint8Array, headerBytes: number, sealed: Uint8Array): Uint8Array | undefined {
+      if (sealed.length < headerBytes + TAG_BYTES) return undefined;
+      const decipher = createDecipheriv(CIPHER, key, iv, TAG);
+      decipher.setAAD(sealed.subarray(0, headerBytes)).setAuthTag(sealed.subarray(-TAG_BYTES));
+      const plaintext = decipher.update(sealed.subarray(headerBytes, -TAG_BYTES));
+      try {
+        decipher.final();
+      } catch {
+        plaintext.fill(0); // not authenticated: nobody gets to see it
+        return undefined;
+      }
+      return plainBytes(plaintext);
+    },
+    end: () => wipe(key),
+  };
 }
+
+export const native = {
+  random,
+  sha256,
+  hmac,
+  ed25519FromSeed,
+  sign,
+  verify,
+  x25519FromSecret,
+  x25519Pair,
+  mlKemFromSeed,
+  mlKemPair,
+  mlKemEncapsulate,
+  aesGcm,
+} satisfies Cryptography;

@@ -6,9 +6,10 @@ import { randomBytes, scrypt } from 'node:crypto';
 import * as z from 'zod';
 import { equalBytes, plainBytes, utf8, wipe } from '../bytes.ts';
 import { VmcError } from '../errors.ts';
-import { open, seal, TAG_BYTES } from './aead.ts';
-import { sha256 } from './hkdf.ts';
+import { open, seal } from './aead.ts';
 import { decodeIdentitySecret, encodeIdentitySecret, type Identity, type PublicIdentity } from './identity.ts';
+import { TAG_BYTES } from './keys.ts';
+import { sha256 } from './native.ts';
 import { publicIdentitySchema, publicIdentityToJson } from './public-identity.ts';
 
 /** 128 MiB and about a third of a second: guessing costs as much for each guess. */

@@ -1,22 +1,13 @@
 /**
  * Signed statements: one layout for everything that an identity signs (sign-in, enrolment, relay, hellos), so that
- * what was signed for one purpose never passes for another.
- *
- *   "vmc/1 " + context + NUL, then for each part: 4 B length (big-endian), the part
- *
- * No SSH signature can be mistaken for one: those cover data that begins with a 4-byte length, never with "vmc/".
+ * what was signed for one purpose never passes for another. framing.ts has the layout.
  */
-import { concatBytes } from '../bytes.ts';
-import { domain, framed } from './hkdf.ts';
+
+import { sign } from './curves.ts';
+import { statementBytes } from './framing.ts';
 import type { Identity } from './identity.ts';
 import type { Ed25519PublicKey, Signature } from './keys.ts';
 import { sign as signNatively, verify } from './native.ts';
-import { sign } from './portable.ts';
-
-export function statementBytes(context: string, parts: readonly Uint8Array[]): Uint8Array {
-  if (context.includes('\0')) throw new RangeError('a context has no NUL');
-  return concatBytes(domain(context), framed(...parts));
-}
 
 /** Ed25519 over the statement, by code that also runs in a browser. @param context what the signature is for. */
 export function signStatement(identity: Identity, context: string, parts: readonly Uint8Array[]): Signature {

@@ -16,12 +16,13 @@
 import { randomBytes } from 'node:crypto';
 import { concatBytes, plainBytes, utf8, wipe } from '../bytes.ts';
 import { VmcError } from '../errors.ts';
-import { open, seal, TAG_BYTES } from './aead.ts';
-import { domain, expand, extract, framed, sha256 } from './hkdf.ts';
+import { open, seal } from './aead.ts';
+import { agree, x25519FromSecret } from './curves.ts';
+import { domain, framed } from './framing.ts';
+import { expand, extract } from './hkdf.ts';
 import { type Identity, type PublicIdentity, proofHolds } from './identity.ts';
-import { SIZE, x25519PublicKey } from './keys.ts';
-import { mlKemDecapsulate, mlKemEncapsulate } from './native.ts';
-import { agree, x25519FromSecret } from './portable.ts';
+import { SIZE, TAG_BYTES, x25519PublicKey } from './keys.ts';
+import { mlKemEncapsulate, mlKemPair, sha256 } from './native.ts';
 
 const VERSION = 1;
 /** All that would be additional data is bound by the salt. */
@@ -59,7 +60,7 @@ export function unwrap(identity: Identity, wrapped: Uint8Array, context: string)
   if (length < 0 || length > WRAP_MAX_SECRET || wrapped[0] !== VERSION)
     throw new VmcError('bad-data', 'This is not a wrapped secret, or one of a version not known here.');
   const head = wrapped.subarray(0, HEAD);
-  const kem = mlKemDecapsulate(identity.secret.mlkem768, head.subarray(CIPHERTEXT_AT));
+  const kem = mlKemPair(identity.secret.mlkem768).decapsulate(head.subarray(CIPHERTEXT_AT));
   const shared = agree(identity.secret.x25519, x25519PublicKey(head.slice(1, CIPHERTEXT_AT)));
   const { key, iv } = keysOf(identity.public, context, head, kem, shared);
   const secret = open(key, iv, NOTHING, wrapped.subarray(HEAD));

@@ -66,10 +66,10 @@ t.test('C2: rights are for a purpose', async (t) => {
 });
 
 t.test('C2: whoever is refused, and why, a stranger sees the same: nothing', async (t) => {
-  const hello = newInitiator().writeHello(Date.now());
+  const hello = await newInitiator().writeHello(Date.now());
   const bad = hello.slice();
   bad[1393] = (bad[1393] ?? 0) ^ 1;
-  const old = newInitiator().writeHello(Date.now() - FRESHNESS_MS - 1000);
+  const old = await newInitiator().writeHello(Date.now() - FRESHNESS_MS - 1000);
   const replayCache = new ReplayCache();
   const cases: [Uint8Array, string][] = [
     [Uint8Array.of(1, 2, 3), 'malformed'],
@@ -77,8 +77,8 @@ t.test('C2: whoever is refused, and why, a stranger sees the same: nothing', asy
     [new Uint8Array(65_000), 'malformed'],
     [bad, 'bad-signature'],
     [old, 'stale'],
-    [newInitiator({ peer: mallory }).writeHello(Date.now()), 'wrong-recipient'],
-    [newInitiator({ identity: vm }).writeHello(Date.now()), 'reflected'],
+    [await newInitiator({ peer: mallory }).writeHello(Date.now()), 'wrong-recipient'],
+    [await newInitiator({ identity: vm }).writeHello(Date.now()), 'reflected'],
   ];
   for (const [first, reason] of cases) {
     const { refused, seen } = await accept(first, accepting({ replayCache }));
@@ -90,7 +90,7 @@ t.test('C2: whoever is refused, and why, a stranger sees the same: nothing', asy
 });
 
 t.test('C2: a replayed hello is refused, also when both copies come at once', async (t) => {
-  const hello = newInitiator().writeHello(Date.now());
+  const hello = await newInitiator().writeHello(Date.now());
   const replayCache = new ReplayCache();
   const slow = accepting({ replayCache, authorize: () => new Promise((resolve) => setImmediate(resolve, true)) });
   const first = memoryPair();
@@ -129,7 +129,7 @@ t.test('after the deadline a late yes changes nothing', async (t) => {
   const replayCache = new ReplayCache();
   const late = Promise.withResolvers<boolean>();
   const [ours, theirs] = memoryPair();
-  await ours.send(newInitiator().writeHello(Date.now()));
+  await ours.send(await newInitiator().writeHello(Date.now()));
   const refused = await refusal(
     acceptChannel(theirs, accepting({ replayCache, deadlineMs: 30, authorize: () => late.promise })),
   );

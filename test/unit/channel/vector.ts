@@ -14,10 +14,10 @@ import {
   parseInitiatorHello,
   parseResponderHello,
 } from '../../../shared/channel/wire.ts';
-import { sha256 } from '../../../shared/identity/hkdf.ts';
+import type { Cryptography } from '../../../shared/identity/cryptography.ts';
 import { type Identity, identityFromSeeds } from '../../../shared/identity/identity.ts';
 import { mlKemPublicKey, x25519PublicKey } from '../../../shared/identity/keys.ts';
-import { agree, mlKemDecapsulate } from '../../../shared/identity/native.ts';
+import { native } from '../../../shared/identity/native.ts';
 import { signStatement } from '../../../shared/identity/statement.ts';
 
 export interface SeedsHex {
@@ -46,20 +46,20 @@ const bytes = (text: string): Uint8Array => Uint8Array.fromHex(text);
 export const identityOf = ({ ed25519, x25519, mlkem768 }: SeedsHex): Identity =>
   identityFromSeeds({ ed25519: bytes(ed25519), x25519: bytes(x25519), mlkem768: bytes(mlkem768) });
 
-export function initiatorOf(inputs: Inputs): Initiator {
+export function initiatorOf(inputs: Inputs, cryptography: Cryptography = native): Initiator {
   const { x25519, mlkem768, nonce } = inputs.initiatorEphemeral;
   return new Initiator({
+    cryptography,
     identity: identityOf(inputs.initiator),
     peer: identityOf(inputs.responder).public.ed25519,
     purpose: inputs.purpose,
     random: { x25519: bytes(x25519), mlkem768: bytes(mlkem768), nonce: bytes(nonce) },
     limits: inputs.keyLimits,
-    sign: signStatement,
   });
 }
 
-export const responderOf = (inputs: Inputs): Responder =>
-  new Responder({ identity: identityOf(inputs.responder), limits: inputs.keyLimits });
+export const responderOf = (inputs: Inputs, cryptography: Cryptography = native): Responder =>
+  new Responder({ cryptography, identity: identityOf(inputs.responder), limits: inputs.keyLimits });
 
 export const responderRandomOf = ({ responderEphemeral, encapsulation }: Inputs) => ({
   x25519: bytes(responderEphemeral.x25519),
@@ -70,54 +70,56 @@ export const responderRandomOf = ({ responderEphemeral, encapsulation }: Inputs)
   }),
 });
 
-export function compute(inputs: Inputs) {
-  const initiator = initiatorOf(inputs);
-  const responder = responderOf(inputs);
-  const hello = initiator.writeHello(inputs.initiatorTime);
-  responder.readHello(hello, { now: inputs.responderTime, isReplay: () => false });
-  const answer = responder.answer(responderRandomOf(inputs), inputs.responderTime);
-  initiator.readHello(answer.hello, inputs.responderTime);
-  initiator.readConfirmation(answer.confirmation);
-  const confirmation = initiator.writeConfirmation();
-  responder.readConfirmation(confirmation);
-  const sealers = { initiator: initiator.split().sealer, responder: responder.split().sealer };
+export async function compute(inputs: Inputs, cryptography: Cryptography = native) {
+  const initiator = initiatorOf(inputs, cryptography);
+  const responder = responderOf(inputs, cryptography);
+  const hello = await initiator.writeHello(inputs.initiatorTime);
+  await responder.readHello(hello, { now: inputs.responderTime, isReplay: () => false });
+  const answer = await responder.answer(responderRandomOf(inputs), inputs.responderTime);
+  await initiator.readHello(answer.hello, inputs.responderTime);
+  await initiator.readConfirmation(answer.confirmation);
+  const confirmation = await initiator.writeConfirmation();
+  await responder.readConfirmation(confirmation);
+  const sealers = { initiator: (await initiator.split()).sealer, responder: (await responder.split()).sealer };
+  const records = [];
+  for (const { from, text } of inputs.messages)
+    records.push({ from, text, records: await allOf(sealers[from].message(utf8(text))) });
+  for (const from of ['initiator', 'responder'] as const)
+    records.push({ from, close: true, records: await allOf(sealers[from].close()) });
   return {
     initiatorHello: hex(hello),
     responderHello: hex(answer.hello),
-    ...schedule(inputs, hello, answer.hello),
+    ...(await schedule(inputs, hello, answer.hello, cryptography)),
     initiatorConfirmationRecord: hex(confirmation),
     responderConfirmationRecord: hex(answer.confirmation),
-    records: [
-      ...inputs.messages.map(({ from, text }) => ({ from, text, records: allOf(sealers[from].message(utf8(text))) })),
-      { from: 'initiator', close: true, records: allOf(sealers.initiator.close()) },
-      { from: 'responder', close: true, records: allOf(sealers.responder.close()) },
-    ],
+    records,
     resigned: resigned(inputs, hello),
   };
 }
 
-const allOf = (records: ReturnType<RecordSealer['message']>): string[] => [...records].map(hex);
+const allOf = async (records: ReturnType<RecordSealer['message']>): Promise<string[]> =>
+  (await Array.fromAsync(records)).map(hex);
 
 /** The steps of the key schedule one by one, written down a second time. */
-function schedule(inputs: Inputs, hello: Uint8Array, answer: Uint8Array) {
+async function schedule(inputs: Inputs, hello: Uint8Array, answer: Uint8Array, cryptography: Cryptography) {
   const { x25519, mlkem768 } = inputs.initiatorEphemeral;
   const response = parseResponderHello(answer);
-  const kemSecret = mlKemDecapsulate(bytes(mlkem768), response.ciphertext);
-  const dhSecret = agree(bytes(x25519), response.x25519);
+  const kemSecret = cryptography.mlKemPair(bytes(mlkem768)).decapsulate(response.ciphertext);
+  const dhSecret = cryptography.x25519Pair(bytes(x25519)).agree(response.x25519);
   const length = (value: Uint8Array): Uint8Array => Uint8Array.of(0, 0, value.length >> 8, value.length & 255);
   const transcript = [utf8('vmc/1 channel transcript\0'), length(hello), hello, length(answer), answer];
-  const transcriptHash = hex(sha256(...transcript));
+  const transcriptHash = hex(await cryptography.sha256(...transcript));
   const secrets = { mlKemSecret: hex(kemSecret), x25519Secret: hex(dhSecret) };
-  const keys = deriveChannelKeys(hello, answer, kemSecret, dhSecret);
-  const direction = ({ secret, confirmation }: { secret: Uint8Array; confirmation: Uint8Array }) => {
-    const { key, iv } = recordKey(secret);
+  const keys = await deriveChannelKeys(cryptography, hello, answer, kemSecret, dhSecret);
+  const direction = async ({ secret, confirmation }: { secret: Uint8Array; confirmation: Uint8Array }) => {
+    const { key, iv } = await recordKey(cryptography, secret);
     return { secret: hex(secret), confirmation: hex(confirmation), key: hex(key), iv: hex(iv) };
   };
   return {
     ...secrets,
     transcriptHash,
-    initiatorKeys: direction(keys.initiator),
-    responderKeys: direction(keys.responder),
+    initiatorKeys: await direction(keys.initiator),
+    responderKeys: await direction(keys.responder),
   };
 }
 

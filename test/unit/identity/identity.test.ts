@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import t from 'tap';
 import { concatBytes, utf8 } from '../../../shared/bytes.ts';
 import { openSshPublicKey } from '../../../shared/identity/fingerprint.ts';
+import { statementBytes } from '../../../shared/identity/framing.ts';
 import {
   decodeIdentitySecret,
   encodeIdentitySecret,
@@ -10,14 +11,9 @@ import {
   proofHolds,
   wipeIdentity,
 } from '../../../shared/identity/identity.ts';
-import * as portable from '../../../shared/identity/portable.ts';
+import { portable } from '../../../shared/identity/portable.ts';
 import { publicIdentitySchema, publicIdentityToJson } from '../../../shared/identity/public-identity.ts';
-import {
-  signStatement,
-  signStatementNatively,
-  statementBytes,
-  verifyStatement,
-} from '../../../shared/identity/statement.ts';
+import { signStatement, signStatementNatively, verifyStatement } from '../../../shared/identity/statement.ts';
 
 const alice = generateIdentity();
 const mallory = generateIdentity();

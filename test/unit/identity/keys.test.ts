@@ -2,12 +2,15 @@ import { createPublicKey, diffieHellman, generateKeyPairSync } from 'node:crypto
 import fc from 'fast-check';
 import t from 'tap';
 import nacl from 'tweetnacl';
-import { equalBytes, utf8 } from '../../../shared/bytes.ts';
+import { concatBytes, equalBytes, utf8 } from '../../../shared/bytes.ts';
+import { agree } from '../../../shared/identity/curves.ts';
 import { expand, extract } from '../../../shared/identity/hkdf.ts';
-import { generateIdentity } from '../../../shared/identity/identity.ts';
+import { generateIdentity, wipeIdentity } from '../../../shared/identity/identity.ts';
 import { ed25519PublicKey, mlKemPublicKey, x25519PublicKey } from '../../../shared/identity/keys.ts';
-import * as native from '../../../shared/identity/native.ts';
-import * as portable from '../../../shared/identity/portable.ts';
+import { native } from '../../../shared/identity/native.ts';
+import { portable } from '../../../shared/identity/portable.ts';
+import { IMPLEMENTATIONS } from '../channel/peers.ts';
+import { NOT_ED25519_KEYS, SMALL_ORDER_ED25519, WEAK_X25519_KEYS } from '../channel/weak-keys.ts';
 
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 const some = { numRuns: 15 };
@@ -15,91 +18,194 @@ const some = { numRuns: 15 };
 /** Group order of Ed25519, RFC 8032, 5.1. */
 const L = 2n ** 252n + 27742317777372353535851937790883648493n;
 
-t.test('tweetnacl and node:crypto agree on Ed25519', async (t) => {
+/** A signature with its S moved by n times L: the same point equation, other bytes. */
+function moved(signature: Uint8Array, n: bigint): Uint8Array {
+  const s = BigInt(`0x${signature.slice(32).reverse().toHex()}`) + n * L;
+  return concatBytes(signature.subarray(0, 32), Uint8Array.fromHex(s.toString(16).padStart(64, '0')).reverse());
+}
+
+t.test('both agree on Ed25519', async () => {
   fc.assert(
     fc.property(bytes(32), fc.uint8Array({ maxLength: 300 }), (seed, message) => {
       const publicKey = portable.ed25519FromSeed(seed);
       const signature = portable.sign(message, seed, publicKey);
-      t.same(native.sign(message, seed), signature);
-      t.ok(native.verify(message, publicKey, signature));
-      t.ok(nacl.sign.detached.verify(message, signature, publicKey));
+      return (
+        equalBytes(native.ed25519FromSeed(seed), publicKey) &&
+        equalBytes(native.sign(message, seed), signature) &&
+        native.verify(message, publicKey, signature) &&
+        portable.verify(message, publicKey, signature)
+      );
     }),
     some,
   );
 });
 
-t.test('tweetnacl and node:crypto agree on X25519', async (t) => {
+t.test('both say the same of every signature, sound, damaged or made up', async () => {
+  const seed = bytes(32);
+  const damage = fc.oneof(
+    fc.constant((signature: Uint8Array) => signature),
+    fc.record({ at: fc.nat({ max: 63 }), mask: fc.integer({ min: 1, max: 255 }) }).map(({ at, mask }) => {
+      return (signature: Uint8Array) => signature.map((byte, i) => (i === at ? byte ^ mask : byte));
+    }),
+    fc.constantFrom(1n, 2n, 7n).map((n) => (signature: Uint8Array) => moved(signature, n)),
+    fc
+      .constantFrom(0, 63, 65)
+      .map((length) => (signature: Uint8Array) => concatBytes(signature, signature).slice(0, length)),
+    bytes(64).map((noise) => () => noise),
+  );
+  fc.assert(
+    fc.property(seed, damage, fc.option(bytes(32)), (seed, change, otherKey) => {
+      const message = utf8('message');
+      const publicKey = native.ed25519FromSeed(seed);
+      const signature = change(native.sign(message, seed));
+      const signer = otherKey === null ? publicKey : asKey(otherKey);
+      return (
+        signer === undefined ||
+        native.verify(message, signer, signature) === portable.verify(message, signer, signature)
+      );
+    }),
+    { numRuns: 60 },
+  );
+});
+
+function asKey(bytes: Uint8Array) {
+  try {
+    return ed25519PublicKey(bytes);
+  } catch {
+    return undefined; // both sides share this refusal
+  }
+}
+
+t.test('both agree on X25519, for any 32 bytes that call themselves a key', async () => {
   fc.assert(
     fc.property(bytes(32), bytes(32), (ours, theirs) => {
-      t.same(native.x25519FromSecret(ours), portable.x25519FromSecret(ours));
-      const peer = native.x25519FromSecret(theirs);
-      t.same(native.agree(ours, peer), portable.agree(ours, peer));
-      t.same(native.agree(theirs, native.x25519FromSecret(ours)), portable.agree(ours, peer));
+      const peer = x25519PublicKey(theirs);
+      const [a, b] = [native.x25519Pair(ours), portable.x25519Pair(ours)];
+      return equalBytes(a.publicKey, b.publicKey) && equalBytes(a.agree(peer), b.agree(peer));
     }),
     some,
   );
 });
 
-t.test('X25519 refuses keys that force an all-zero secret, both ways', async (t) => {
-  const secret = new Uint8Array(32).fill(9);
-  // RFC 7748, 6.1, and the points of small order in the public list of cr.yp.to/ecdh.html
-  for (const hex of [
-    '00'.repeat(32),
-    `01${'00'.repeat(31)}`,
-    'e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800',
-    '5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157',
-    `ec${'ff'.repeat(30)}7f`,
-    `ed${'ff'.repeat(30)}7f`,
-    `ee${'ff'.repeat(30)}7f`,
-  ]) {
-    const peer = x25519PublicKey(Uint8Array.fromHex(hex));
-    t.throws(() => native.agree(secret, peer), { code: 'bad-data' }, hex);
-    t.throws(() => portable.agree(secret, peer), { code: 'bad-data' }, hex);
-  }
+t.test('both agree on ML-KEM-768: keys, what is encapsulated, and what garbage gives', async () => {
+  fc.assert(
+    fc.property(bytes(64), bytes(1088), (seed, garbage) => {
+      const [a, b] = [native.mlKemPair(seed), portable.mlKemPair(seed)];
+      const [toA, toB] = [portable.mlKemEncapsulate(a.publicKey), native.mlKemEncapsulate(b.publicKey)];
+      return (
+        equalBytes(a.publicKey, b.publicKey) &&
+        equalBytes(a.decapsulate(toA.ciphertext), toA.sharedSecret) &&
+        equalBytes(b.decapsulate(toB.ciphertext), toB.sharedSecret) &&
+        equalBytes(a.decapsulate(garbage), b.decapsulate(garbage))
+      );
+    }),
+    some,
+  );
+});
+
+t.test('both agree on SHA-256, HMAC and AES-256-GCM', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.uint8Array()), fc.uint8Array(), bytes(32), bytes(12), async (parts, text, key, iv) => {
+      const message = concatBytes(...parts);
+      const [a, b] = [native.aesGcm(key.slice()), await portable.aesGcm(key.slice())];
+      const [one, two] = [a.seal(iv, text, message), await b.seal(iv, text, message)];
+      const opened = [a.open(iv, text.length, one), await b.open(iv, text.length, one)];
+      return (
+        equalBytes(native.sha256(...parts), await portable.sha256(...parts)) &&
+        equalBytes(native.hmac(text, message), await portable.hmac(text, message)) &&
+        equalBytes(one, two) &&
+        opened.every((bytes) => bytes !== undefined && equalBytes(bytes, message))
+      );
+    }),
+    { numRuns: 30 },
+  );
+});
+
+for (const [name, cryptography] of IMPLEMENTATIONS) {
+  t.test(`X25519 refuses keys that force an all-zero secret, ${name}`, async (t) => {
+    const pair = cryptography.x25519Pair(new Uint8Array(32).fill(9));
+    for (const hex of WEAK_X25519_KEYS)
+      t.throws(() => pair.agree(x25519PublicKey(Uint8Array.fromHex(hex))), { code: 'bad-data' }, hex);
+  });
+
+  t.test(`verifying refuses the other forms of a signature (S + L and so on), ${name}`, async (t) => {
+    const { public: who, secret } = generateIdentity();
+    const message = utf8('hello');
+    const signature = native.sign(message, secret.ed25519);
+    t.ok(cryptography.verify(message, who.ed25519, signature));
+    for (const n of [1n, 2n, 7n]) t.notOk(cryptography.verify(message, who.ed25519, moved(signature, n)), `${n} L`);
+    t.ok(nacl.sign.detached.verify(message, moved(signature, 1n), who.ed25519), 'the danger is real');
+  });
+
+  t.test(`verifying gives false, never an error, for nonsense, ${name}`, async () => {
+    const { public: who } = generateIdentity();
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 100 }), bytes(32), (signature, key) => {
+        const other = asKey(key);
+        return (
+          !cryptography.verify(utf8('x'), who.ed25519, signature) &&
+          (other === undefined || !cryptography.verify(utf8('x'), other, new Uint8Array(64)))
+        );
+      }),
+      some,
+    );
+  });
+
+  t.test(`ML-KEM-768 refuses keys out of range and ciphertexts of another length, ${name}`, async (t) => {
+    const { public: who, secret } = generateIdentity();
+    const pair = cryptography.mlKemPair(secret.mlkem768);
+    const { ciphertext, sharedSecret } = cryptography.mlKemEncapsulate(who.mlkem768);
+    t.same(pair.decapsulate(ciphertext), sharedSecret);
+    for (const length of [0, 1087])
+      t.throws(() => pair.decapsulate(ciphertext.subarray(0, length)), { code: 'bad-data' });
+    t.throws(() => pair.decapsulate(concatBytes(ciphertext, Uint8Array.of(0))), { code: 'bad-data' });
+    t.throws(() => cryptography.mlKemEncapsulate(mlKemPublicKey(new Uint8Array(1184).fill(255))), { code: 'bad-data' });
+  });
+
+  t.test(`AES-GCM opens nothing that was changed, ${name}`, async (t) => {
+    const cipher = await cryptography.aesGcm(new Uint8Array(32).fill(1));
+    const iv = new Uint8Array(12);
+    const sealed = await cipher.seal(iv, utf8('head'), utf8('body'));
+    t.equal(sealed.length, 4 + 4 + 16);
+    for (let at = 0; at < sealed.length; at++)
+      t.equal(
+        await cipher.open(
+          iv,
+          4,
+          sealed.map((byte, i) => (i === at ? byte ^ 1 : byte)),
+        ),
+        undefined,
+      );
+    for (let length = 0; length < sealed.length; length++)
+      t.equal(await cipher.open(iv, 4, sealed.subarray(0, length)), undefined);
+    t.same(await cipher.open(iv, 4, sealed), utf8('body'));
+  });
+
+  t.test(`random bytes are as many as asked for, and others each time, ${name}`, async (t) => {
+    t.equal(cryptography.random(48).length, 48);
+    t.notSame(cryptography.random(32), cryptography.random(32));
+  });
+}
+
+t.test('a wiped identity signs no more with what it was', async (t) => {
+  const identity = generateIdentity();
+  const before = native.sign(utf8('x'), identity.secret.ed25519);
+  wipeIdentity(identity);
+  t.notSame(native.sign(utf8('x'), identity.secret.ed25519), before);
 });
 
 t.test('an Ed25519 key of small order, for which anyone can sign, is nobody’s', async (t) => {
   const forged = new Uint8Array(64);
   forged[0] = 1; // R = the neutral element, S = 0
-  for (const hex of [
-    '00'.repeat(32),
-    `01${'00'.repeat(31)}`,
-    `01${'00'.repeat(30)}80`,
-    `ec${'ff'.repeat(30)}7f`,
-    `ed${'ff'.repeat(30)}7f`,
-    `ee${'ff'.repeat(30)}7f`,
-    '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05',
-    '26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85',
-    'c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a',
-  ]) {
+  for (const hex of SMALL_ORDER_ED25519) {
     const key = Uint8Array.fromHex(hex);
     let forgeries = 0;
-    for (let i = 0; i < 100 && forgeries === 0; i++)
+    for (let i = 0; i < 50 && forgeries === 0; i++)
       if (nacl.sign.detached.verify(utf8(`message ${i}`), forged, key)) forgeries++;
     t.ok(forgeries > 0, `the danger is real for ${hex}`);
-    t.throws(() => ed25519PublicKey(key), { code: 'bad-data' });
   }
-});
-
-t.test('verifying refuses the second form of a signature (S + L), which tweetnacl lets pass', async (t) => {
-  const { public: who, secret } = generateIdentity();
-  const message = utf8('hello');
-  const signature = native.sign(message, secret.ed25519);
-  const other = signature.slice();
-  let s = BigInt(`0x${signature.slice(32).reverse().toHex()}`) + L;
-  for (let i = 32; i < 64; i++, s >>= 8n) other[i] = Number(s & 255n);
-  t.ok(nacl.sign.detached.verify(message, other, who.ed25519));
-  t.notOk(native.verify(message, who.ed25519, other));
-});
-
-t.test('verifying gives false, never an error, for nonsense', async (t) => {
-  const { public: who } = generateIdentity();
-  fc.assert(
-    fc.property(fc.uint8Array({ maxLength: 100 }), bytes(32), (signature, key) => {
-      t.notOk(native.verify(utf8('x'), who.ed25519, signature));
-      t.notOk(native.verify(utf8('x'), ed25519PublicKey(key), new Uint8Array(64)));
-    }),
-  );
+  for (const hex of NOT_ED25519_KEYS)
+    t.throws(() => ed25519PublicKey(Uint8Array.fromHex(hex)), { code: 'bad-data' }, hex);
 });
 
 t.test('keys have exact lengths', async (t) => {
@@ -108,25 +214,12 @@ t.test('keys have exact lengths', async (t) => {
       t.throws(() => make(new Uint8Array(length).fill(7)), { code: 'bad-data' });
 });
 
-t.test('ML-KEM-768: what is encapsulated comes out; keys out of range and short ciphertexts are refused', async (t) => {
-  const { public: who, secret } = generateIdentity();
-  const { ciphertext, sharedSecret } = native.mlKemEncapsulate(who.mlkem768);
-  t.same(native.mlKemDecapsulate(secret.mlkem768, ciphertext), sharedSecret);
-  ciphertext[5] = (ciphertext[5] ?? 0) ^ 1;
-  t.notOk(equalBytes(native.mlKemDecapsulate(secret.mlkem768, ciphertext), sharedSecret));
-  t.throws(() => native.mlKemEncapsulate(mlKemPublicKey(new Uint8Array(1184).fill(255))), { code: 'bad-data' });
-  t.throws(() => native.mlKemDecapsulate(secret.mlkem768, ciphertext.subarray(1)), { code: 'bad-data' });
-});
-
 t.test('X25519 of identities is the one of others (a key that OpenSSL made itself)', async (t) => {
   const { public: who, secret } = generateIdentity();
   const other = generateKeyPairSync('x25519');
   const raw = x25519PublicKey(new Uint8Array(other.publicKey.export({ format: 'raw-public' })));
   const ours = createPublicKey({ key: Buffer.from(who.x25519), format: 'raw-public', asymmetricKeyType: 'x25519' });
-  t.same(
-    portable.agree(secret.x25519, raw),
-    new Uint8Array(diffieHellman({ privateKey: other.privateKey, publicKey: ours })),
-  );
+  t.same(agree(secret.x25519, raw), new Uint8Array(diffieHellman({ privateKey: other.privateKey, publicKey: ours })));
 });
 
 t.test('HKDF: RFC 5869, A.1 and A.3', async (t) => {
