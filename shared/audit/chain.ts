@@ -1,7 +1,7 @@
 /** What ties the records of an audit log together, and what the VM signs of them. */
 import { hash } from 'node:crypto';
 import { utf8 } from '../bytes.ts';
-import { domain } from '../identity/hkdf.ts';
+import { domain } from '../identity/framing.ts';
 import type { Identity } from '../identity/identity.ts';
 import { ed25519PublicKey } from '../identity/keys.ts';
 import { signStatementNatively, verifyStatement } from '../identity/statement.ts';
