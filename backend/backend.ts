@@ -1,9 +1,11 @@
 /** The whole backend, put together: rest, relay and endpoints on one store. */
 import type { AddressInfo } from 'node:net';
+import { HOST_LINK_PATH } from '../shared/agent-api/index.ts';
 import { VmcError } from '../shared/errors.ts';
 import { isErrno } from '../shared/files.ts';
 import { KeyedMutex } from '../shared/keyed-mutex.ts';
 import type { Log } from '../shared/log.ts';
+import { Challenges } from './accounts/challenges.ts';
 import { makeFirstCode, needsFirstCode } from './accounts/first-code.ts';
 import { accountHandlers } from './accounts/handlers.ts';
 import type { Config } from './config.ts';
@@ -15,14 +17,21 @@ import { driveHandlers } from './machines/drive-handlers.ts';
 import { endpointHandlers } from './machines/endpoint-handlers.ts';
 import { Settler } from './machines/settle.ts';
 import { vmHandlers } from './machines/vm-handlers.ts';
+import { FrontDoor } from './net/front-door.ts';
 import { Heartbeat } from './net/heartbeat.ts';
+import { RateLimit } from './net/rate-limit.ts';
+import { Upgrades } from './net/upgrades.ts';
 import { Capture } from './relay/capture.ts';
+import { relayEntrances } from './relay/entrances.ts';
+import { Gate } from './relay/gate.ts';
 import { Relay } from './relay/relay.ts';
+import { RelayMetrics } from './relay/relay-metrics.ts';
 import { makeRestServer } from './rest/server.ts';
-import { findCaller } from './rest/sessions.ts';
-import { Sockets } from './sockets.ts';
 import { initStateFolder } from './state-folder.ts';
 import { openStore, type Store } from './store/store.ts';
+import { ticketHandlers } from './tickets/handlers.ts';
+import { initTicketKey } from './tickets/ticket-key.ts';
+import { TicketOffice } from './tickets/ticket-office.ts';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -48,6 +57,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
   const { log, now = Date.now } = deps;
   const { keys } = await initStateFolder(config.stateDir, new Date(now()));
   const { pin } = keys;
+  const ticketKey = await initTicketKey(config.stateDir);
   const capture = openCapture(config, log);
   const store = openStore(config.stateDir);
   const heartbeat = new Heartbeat();
@@ -61,11 +71,17 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
 
   const audit = (actor: string, action: string, target: string) =>
     store.audit.add({ at: now(), actor, action, target, result: 'ok' });
+  const relays = () => [...(config.relay.embedded ? [{ url, pin }] : []), ...config.relay.others];
+  const office = new TicketOffice({ seed: ticketKey.seed, relays, now });
+  const mayReach = (userId: string, vmId: string) => store.vms.get(vmId)?.ownerId === userId;
+  const challenges = new Challenges(now);
+  const metrics = new RelayMetrics();
+  const gate = new Gate({ ticketKey: ticketKey.public, pin, now });
   const relay = new Relay({
-    vmKey: (vmId) => store.vms.get(vmId)?.ed25519 ?? undefined,
-    pin,
+    gate,
     heartbeat,
     limits: config.relay,
+    metrics,
     capture: capture && ((bytes) => capture.write(bytes)),
     paired: (userId, vmId) => audit(userId, 'relay.pair', vmId),
   });
@@ -94,6 +110,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
     store,
     links,
     relay,
+    office,
     endpoints,
     mutex: new KeyedMutex(),
     log,
@@ -103,17 +120,22 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
     limits: config.limits,
   };
   const settler = new Settler(machines);
+  const frontDoor = new FrontDoor({ ...config.limits, ...config.relay });
+  const refusals = new RateLimit(config.limits.refusedPerMinute, now);
   const app = makeRestServer({
     keys,
     store,
     log,
     now,
-    limits: config.limits,
+    frontDoor,
+    strangers: new RateLimit(config.limits.unauthenticatedPerMinute, now),
+    refusals,
     handlers: {
       ...accountHandlers({
         store,
         pin,
         now,
+        challenges,
         sessionHours: config.sessionHours,
         sessionEnded: (sessionId) => endpoints.closeOfSession(sessionId),
       }),
@@ -121,20 +143,30 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
       ...vmHandlers(machines),
       ...driveHandlers(machines),
       ...endpointHandlers(machines),
+      ...ticketHandlers({
+        store,
+        office,
+        challenges,
+        pin,
+        mayReach,
+        rate: new RateLimit(config.limits.ticketsPerMinute, now),
+      }),
     },
   });
-  const sockets = new Sockets({
-    relay,
-    links,
-    findCaller: (authorization) => findCaller(store, authorization, now()),
-    mayReach: (userId, vmId) => store.vms.get(vmId)?.ownerId === userId,
-    limits: config.relay,
+  const upgrades = new Upgrades({
+    frontDoor,
+    refusals,
+    entrances: {
+      [HOST_LINK_PATH]: () => (socket, known) => links.accept(socket, known),
+      ...(config.relay.embedded ? relayEntrances(relay, gate, () => metrics.refused('ticket')) : {}),
+    },
   });
 
   const close = async () => {
     clearInterval(tidyTimer);
     app.server.close(); // no new connections; what hangs on the old ones ends next
-    await sockets.close();
+    await upgrades.close();
+    relay.close();
     await endpoints.closeAll();
     await app.close();
     await settler.idle();
@@ -143,7 +175,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
     store.close();
   };
   try {
-    sockets.serve(app.server);
+    upgrades.serve(app.server);
     await app.listen({ host: config.listen.address, port: config.listen.port });
   } catch (error) {
     await close();

@@ -2,19 +2,23 @@
 import { isAbsolute } from 'node:path';
 import * as z from 'zod';
 import { LOG_LEVELS } from '../shared/log.ts';
-import { portSchema } from '../shared/names.ts';
+import { portSchema, sha256HexSchema } from '../shared/names.ts';
+import { MAX_RELAYS } from '../shared/rest-api/vm-enrol.ts';
 
 const pathSchema = z.string().refine(isAbsolute, 'give an absolute path');
 const addressSchema = z.union([z.ipv4(), z.ipv6()]);
 const count = (fallback: number) => z.number().int().min(1).max(1_000_000).default(fallback);
 
+const httpsUrlSchema = z
+  .url({ protocol: /^https$/ })
+  .refine((url) => new URL(url).pathname === '/', 'give https://host:port, without a path')
+  .transform((url) => new URL(url).origin);
+const relaySchema = z.strictObject({ url: httpsUrlSchema, pin: sha256HexSchema });
+
 export const configSchema = z
   .strictObject({
     /** What VMs, hosts and people use to reach this backend. */
-    publicUrl: z
-      .url({ protocol: /^https$/ })
-      .refine((url) => new URL(url).pathname === '/', 'give https://host:port, without a path')
-      .transform((url) => new URL(url).origin),
+    publicUrl: httpsUrlSchema,
     stateDir: pathSchema.default('/var/lib/vmc-backend'),
     logLevel: z.enum(LOG_LEVELS).default('info'),
     sessionHours: z.number().min(0.01).max(168).default(12),
@@ -39,19 +43,30 @@ export const configSchema = z
       .prefault({}),
     relay: z
       .strictObject({
+        /** The backend is a relay itself. */
+        embedded: z.boolean().default(true),
+        /** Relays that run by themselves. */
+        others: z
+          .array(relaySchema)
+          .max(MAX_RELAYS - 1)
+          .default([]),
         idlePerVm: count(4),
+        idlePerOwner: count(400),
         pairedPerVm: count(64),
         pairedPerUser: count(128),
         preAuth: count(1024),
         preAuthPerAddress: count(256),
         captureFile: pathSchema.optional(),
       })
+      .refine((it) => it.embedded || it.others.length > 0, 'there has to be a relay: embedded, or others')
       .prefault({}),
     limits: z
       .strictObject({
         connections: count(20_000),
         connectionsPerAddress: count(4096),
         unauthenticatedPerMinute: count(300),
+        refusedPerMinute: count(300),
+        ticketsPerMinute: count(600),
         vmsPerUser: count(100),
         drivesPerUser: count(200),
       })

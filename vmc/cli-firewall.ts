@@ -7,6 +7,8 @@ import { withCommon } from './cli.ts';
 import { loadConfig } from './config.ts';
 import { Firewall, loadedRules } from './firewall/firewall.ts';
 import { readStoredBootstrap } from './known-vm.ts';
+import { otherRelays } from './relay-client/relay-access.ts';
+import { readRelayAccess } from './state/relay-access.ts';
 
 export function addFirewallCommands(program: Command, deps: CliDeps): void {
   const firewall = program.command('firewall').description('what may come into and go out of this VM');
@@ -21,7 +23,7 @@ export function addFirewallCommands(program: Command, deps: CliDeps): void {
   withCommon(firewall.command('apply').description('load the rules, as one transaction')).action(
     async ({ config, json }: CommonOptions) => {
       const rules = await planned(config);
-      await rules.admitBackend();
+      await rules.admitAll();
       answer(deps, json, { applied: true }, () => 'The rules are loaded.');
     },
   );
@@ -29,6 +31,8 @@ export function addFirewallCommands(program: Command, deps: CliDeps): void {
 
 async function planned(configPath: string): Promise<Firewall> {
   const { stateDir, tunnel, network } = await loadConfig(configPath);
-  const { backend } = await readStoredBootstrap(stateDir);
-  return new Firewall({ backendUrl: backend.url, tunnelPort: tunnel.port, allow: network.allow });
+  const { backend, vm } = await readStoredBootstrap(stateDir);
+  const access = await readRelayAccess(stateDir, vm.id, backend.pin);
+  const relayUrls = otherRelays(access, backend.pin);
+  return new Firewall({ backendUrl: backend.url, relayUrls, tunnelPort: tunnel.port, allow: network.allow });
 }

@@ -13,14 +13,15 @@ import type { Drives } from './drives/drives.ts';
 import { Firewall } from './firewall/firewall.ts';
 import { watchNetwork } from './network/network-changes.ts';
 import { claimPort } from './port22/claim-port.ts';
-import { makePark } from './relay-client/park.ts';
+import { makePark, reachBackendOf } from './relay-client/park.ts';
+import { otherRelays, RelayAccessKeeper } from './relay-client/relay-access.ts';
 import { RelayClient } from './relay-client/relay-client.ts';
 import { RequestMemory } from './requests/request-memory.ts';
 import { rightsOf } from './rights/rights.ts';
-import { isEnrolled } from './state/enrolled.ts';
 import { loadOrMakeIdentity } from './state/identity-file.ts';
 import { acceptBootstrap } from './state/owner.ts';
 import { readBootstrap } from './state/read-bootstrap.ts';
+import { readRelayAccess } from './state/relay-access.ts';
 import { openStateFolder } from './state/state-folder.ts';
 import { Grants } from './tunnel/grants.ts';
 import { Tunnel } from './tunnel/tunnel.ts';
@@ -49,8 +50,8 @@ export interface Daemon {
   close(): Promise<void>;
 }
 
-/** DNS, gateway and the rules in the kernel are looked at again this often, besides whenever systemd-networkd tells of a change. */
-const FIREWALL_REFRESH_MS = 60_000;
+/** DNS, gateway and the rules in the kernel, and the age of the pass, are looked at this often, besides whenever systemd-networkd tells of a change. */
+const REFRESH_MS = 60_000;
 
 /**
  * config → port 22 → state → identity and firewall at once → relay.
@@ -88,16 +89,14 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   undo.add('close the audit log', () => opened.close());
   const { vm, backend, owner, enrolToken } = await learnOwner(stateDir, deps, opened);
 
+  const stored = await readRelayAccess(stateDir, vm.id, backend.pin);
   const firewall = new Firewall({
     backendUrl: backend.url,
+    relayUrls: otherRelays(stored, backend.pin),
     tunnelPort: limits.port,
     allow: config.network.allow,
   });
-  const [identity, enrolled] = await Promise.all([
-    loadOrMakeIdentity(stateDir),
-    isEnrolled(stateDir, vm.id, backend.pin),
-    firewall.refresh(),
-  ]);
+  const [identity] = await Promise.all([loadOrMakeIdentity(stateDir), firewall.refresh()]);
   await opened.signWith(identity, vm.id);
   const own = fingerprint(identity.public.ed25519);
   deps.say(`VM ${vm.name} fingerprint ${own}`);
@@ -134,10 +133,21 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   let secondsToPark: number | undefined;
   const firstPark = Promise.withResolvers<void>();
   const client = new VmClient(backend);
+  const access = new RelayAccessKeeper({
+    client,
+    identity,
+    vmId: vm.id,
+    enrolToken,
+    stateDir,
+    stored,
+    setRelays: (urls) => firewall.setRelays(urls),
+    clock,
+    log,
+  });
   const relay = new RelayClient({
     clock,
     random: deps.random,
-    park: makePark({ client, firewall, identity, vmId: vm.id, enrolToken, enrolled, stateDir, log }),
+    park: makePark({ client, firewall, access, identity, vmId: vm.id, random: deps.random }),
     serve: (socket) => void channels.serve(socket),
     onParked: () => {
       if (secondsToPark !== undefined) return;
@@ -163,10 +173,11 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
       await opened.record({ who: 'vmc', what: 'firewall.repaired', result: 'ok' });
     }
   };
-  const timer = setInterval(
-    () => void repair().catch((error: unknown) => log.error('firewall-failed', errorFields(error))),
-    FIREWALL_REFRESH_MS,
-  ).unref();
+  const renewPass = () => access.renewIfDue(reachBackendOf({ firewall, client }));
+  const timer = setInterval(() => {
+    void renewPass().catch((error: unknown) => log.error('pass-not-kept', errorFields(error)));
+    void repair().catch((error: unknown) => log.error('firewall-failed', errorFields(error)));
+  }, REFRESH_MS).unref();
   relay.start();
 
   return {

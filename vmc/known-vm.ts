@@ -2,10 +2,10 @@
 import type { Bootstrap } from '../shared/bootstrap.ts';
 import { VmcError } from '../shared/errors.ts';
 import { fingerprint } from '../shared/identity/fingerprint.ts';
-import { isEnrolled } from './state/enrolled.ts';
 import { readIdentity } from './state/identity-file.ts';
 import { readOwner, storedBootstrapPath } from './state/owner.ts';
 import { readBootstrap } from './state/read-bootstrap.ts';
+import { readRelayAccess } from './state/relay-access.ts';
 
 export interface KnownVm {
   vmId: string;
@@ -32,7 +32,7 @@ export async function readKnownVm(stateDir: string): Promise<KnownVm> {
     ownerFingerprint: fingerprint(owner.owner.ed25519),
     backendUrl: bootstrap.backend.url,
     backendPin: bootstrap.backend.pin,
-    enrolled: await isEnrolled(stateDir, owner.vmId, bootstrap.backend.pin),
+    enrolled: (await readRelayAccess(stateDir, owner.vmId, bootstrap.backend.pin)) !== undefined,
   };
 }
 

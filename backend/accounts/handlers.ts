@@ -13,7 +13,7 @@ import type { Handlers } from '../rest/handler.ts';
 import { type Account, identityOf, type Role } from '../store/accounts.ts';
 import { makeCode, makeId, makeSessionToken } from '../store/hashes.ts';
 import type { Store } from '../store/store.ts';
-import { Challenges } from './challenges.ts';
+import type { Challenges } from './challenges.ts';
 
 const INVITE_MS = 24 * 3_600_000;
 const MAX_OPEN_INVITES = 100;
@@ -25,6 +25,7 @@ export interface AccountDeps {
   pin: string;
   now: () => number;
   sessionHours: number;
+  challenges: Challenges;
   /** A person signed out: what hangs on the session ends. */
   sessionEnded(sessionId: string): Promise<void>;
 }
@@ -32,8 +33,7 @@ export interface AccountDeps {
 type AccountHandlers = Pick<Handlers, 'claim' | 'challenge' | 'signIn' | 'signOut' | 'me' | 'userList' | 'userInvite'>;
 
 export function accountHandlers(deps: AccountDeps): AccountHandlers {
-  const { store, now, pin } = deps;
-  const challenges = new Challenges(now);
+  const { store, now, pin, challenges } = deps;
   return {
     async claim({ body: { code, name, identity, signature } }, request) {
       const { ed25519, x25519, mlkem768 } = identity;

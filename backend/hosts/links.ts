@@ -48,8 +48,8 @@ export class HostLinks {
     this.#deps = deps;
   }
 
-  /** @param over called once when the socket has proven who it is, or has gone. */
-  accept(socket: WebSocket, over: () => void): void {
+  /** @param known called when the socket has proven who it is. */
+  accept(socket: WebSocket, known: () => void): void {
     demandProof(socket, {
       answer: hostLinkAnswerSchema,
       check: ({ hostId, signature }, challenge) => {
@@ -59,8 +59,10 @@ export class HostLinks {
         const signed = new Uint8Array(Buffer.from(signature, 'base64'));
         return verifyStatement(ed25519PublicKey(key), statementContexts.hostLink, parts, signed) ? hostId : undefined;
       },
-      proven: (hostId) => this.#link(hostId, socket),
-      over,
+      proven: (hostId) => {
+        known();
+        this.#link(hostId, socket);
+      },
     });
   }
 

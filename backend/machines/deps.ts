@@ -10,11 +10,13 @@ import type { Account } from '../store/accounts.ts';
 import type { DriveRow } from '../store/drives.ts';
 import type { Store } from '../store/store.ts';
 import type { VmRow } from '../store/vms.ts';
+import type { TicketOffice } from '../tickets/ticket-office.ts';
 
 export interface MachineDeps {
   store: Store;
   links: HostLinks;
   relay: Relay;
+  office: TicketOffice;
   endpoints: Endpoints;
   /** Keys: `vm:ID`, `drive:ID`. Everything that a host does to one of them happens one at a time. */
   mutex: KeyedMutex;

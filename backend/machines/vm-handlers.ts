@@ -118,7 +118,7 @@ export function vmHandlers(deps: MachineDeps): VmHandlers {
       request.target = vmId;
       const keys = { ed25519, identity: JSON.stringify(publicIdentityToJson(identity)) };
       if (!store.vms.enrol(vmId, keys)) throw enrolledAlready('VM');
-      return {};
+      return deps.office.access({ vmId, ownerId: vm.ownerId, ed25519 });
     },
   };
 }

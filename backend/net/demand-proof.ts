@@ -6,7 +6,7 @@ import { toBase64 } from '../../shared/names.ts';
 import { RELAY_CLOSE } from '../../shared/relay-wire.ts';
 
 const DEADLINE_MS = 10_000;
-const MAX_ANSWER_BYTES = 512;
+const MAX_ANSWER_BYTES = 1024;
 
 export interface Demand<S extends z.ZodType, T> {
   answer: S;
@@ -14,8 +14,8 @@ export interface Demand<S extends z.ZodType, T> {
   check(answer: z.output<S>, challenge: Uint8Array): T | undefined;
   /** Called in the same tick as the answer came: not a message is lost. */
   proven(who: T): void;
-  /** Called once when this stage is over, either way. */
-  over(): void;
+  /** Called when there was no proof: it was wrong, too late, or the peer went away. */
+  refused?(): void;
   deadlineMs?: number;
 }
 
@@ -24,11 +24,14 @@ export function demandProof<S extends z.ZodType, T>(socket: WebSocket, demand: D
   const finish = () => {
     clearTimeout(timer);
     socket.off('message', onMessage);
-    socket.off('close', finish);
-    demand.over();
+    socket.off('close', onClose);
+  };
+  const onClose = () => {
+    finish();
+    demand.refused?.();
   };
   const refuse = () => {
-    finish();
+    onClose();
     closeSoon(socket, RELAY_CLOSE.unauthenticated);
   };
   const timer = setTimeout(refuse, demand.deadlineMs ?? DEADLINE_MS);
@@ -40,7 +43,7 @@ export function demandProof<S extends z.ZodType, T>(socket: WebSocket, demand: D
     demand.proven(who);
   };
   socket.on('message', onMessage);
-  socket.on('close', finish);
+  socket.on('close', onClose);
   socket.send(JSON.stringify({ type: 'challenge', challenge: toBase64(challenge) }));
 }
 

@@ -3,7 +3,7 @@ import type { WebSocket } from 'ws';
 
 export interface Parked {
   socket: WebSocket;
-  /** From here on it may speak. */
+  /** It waits no longer: from here on it may speak. */
   takeOff(): void;
 }
 
@@ -22,6 +22,10 @@ export class Line {
 
   get ready(): boolean {
     return this.#parked.length > 0;
+  }
+
+  get empty(): boolean {
+    return this.#parked.length + this.#waiting.size + this.paired.size === 0;
   }
 
   get waiting(): number {
@@ -48,9 +52,11 @@ export class Line {
     return this.#parked.pop();
   }
 
-  forget(parked: Parked): void {
+  /** @returns whether it was waiting here. */
+  forget(parked: Parked): boolean {
     const at = this.#parked.indexOf(parked);
     if (at >= 0) this.#parked.splice(at, 1);
+    return at >= 0;
   }
 
   wait(user: WaitingUser): void {

@@ -1,6 +1,8 @@
 /** Joins two websockets: binary messages are passed on unread, with back-pressure. */
 import type { RawData, WebSocket } from 'ws';
 import { closeSoon } from '../net/demand-proof.ts';
+import type { Pulse } from '../net/heartbeat.ts';
+import type { Flow } from './relay-metrics.ts';
 
 /** Above this much waiting for one side, the other is not read. */
 const HIGH_WATER_BYTES = 1024 * 1024;
@@ -8,18 +10,24 @@ const LOW_WATER_BYTES = HIGH_WATER_BYTES / 4;
 /** Milliseconds in which what is buffered for one side must go out after the other has closed. */
 const FLUSH_MS = 30_000;
 const UNSUPPORTED = 1003; // RFC 6455 7.4.1: text, where only binary is spoken
+const AS_IT_CAME = { binary: true, compress: false, fin: true } as const;
 
-export interface PipeEvents {
-  /** A message is passed on to `to`. */
-  passed(to: WebSocket): void;
+export interface PipeEnd {
+  socket: WebSocket;
+  pulse: Pulse;
+  /** Counts what is passed on to this end. */
+  flow: Flow;
 }
 
-export function joinSockets(a: WebSocket, b: WebSocket, events: PipeEvents): void {
-  oneWay(a, b, events);
-  oneWay(b, a, events);
+export function joinSockets(a: PipeEnd, b: PipeEnd): void {
+  oneWay(a.socket, b);
+  oneWay(b.socket, a);
 }
 
-function oneWay(from: WebSocket, to: WebSocket, events: PipeEvents): void {
+function oneWay(from: WebSocket, { socket: to, pulse, flow }: PipeEnd): void {
+  const written = () => {
+    if (from.isPaused && to.bufferedAmount <= LOW_WATER_BYTES) from.resume();
+  };
   from.on('message', (data: RawData, isBinary: boolean) => {
     if (!isBinary) {
       closeSoon(from, UNSUPPORTED);
@@ -28,11 +36,14 @@ function oneWay(from: WebSocket, to: WebSocket, events: PipeEvents): void {
     }
     if (to.readyState !== to.OPEN) return;
     const message = data as Buffer; // binaryType is 'nodebuffer'
-    events.passed(to);
-    to.send(message, { binary: true, compress: false }, () => {
-      if (from.isPaused && to.bufferedAmount <= LOW_WATER_BYTES) from.resume();
-    });
-    if (to.bufferedAmount > HIGH_WATER_BYTES) from.pause();
+    pulse.sent();
+    flow.messages++;
+    flow.bytes += message.length;
+    to.send(message, AS_IT_CAME, written);
+    if (to.bufferedAmount > HIGH_WATER_BYTES && !from.isPaused) {
+      flow.pauses++;
+      from.pause();
+    }
   });
   from.once('close', () => {
     if (to.readyState !== to.OPEN) return;

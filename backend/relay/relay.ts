@@ -1,27 +1,37 @@
 /** The relay: pairs a user's websocket with one that the VM has parked, and understands nothing of what they say (B1). */
 import type { RawData, WebSocket } from 'ws';
-import { utf8 } from '../../shared/bytes.ts';
-import { ed25519PublicKey } from '../../shared/identity/keys.ts';
-import { verifyStatement } from '../../shared/identity/statement.ts';
-import { RELAY_CLOSE, statementContexts, vmToRelaySchema } from '../../shared/relay-wire.ts';
+import type { Pass } from '../../shared/relay/ticket.ts';
+import { RELAY_CLOSE, vmToRelaySchema } from '../../shared/relay-wire.ts';
 import { closeSoon, demandProof } from '../net/demand-proof.ts';
 import type { Heartbeat } from '../net/heartbeat.ts';
+import { Tally } from '../net/tally.ts';
+import type { Gate } from './gate.ts';
 import { Line, type Parked, type WaitingUser } from './line.ts';
 import { joinSockets } from './pipe.ts';
+import type { RelayMetrics } from './relay-metrics.ts';
 
 /** Milliseconds that a user waits for the next socket of a VM that was here a moment ago. */
 const WAIT_MS = 5_000;
 const A_MOMENT_MS = 30_000;
 const MAX_WAITING_PER_VM = 8;
 const PROTOCOL_ERROR = 1002; // RFC 6455 7.4.1
+const PAIRED = JSON.stringify({ type: 'paired' });
+const PARKED = JSON.stringify({ type: 'parked' });
+
+export interface RelayLimits {
+  idlePerVm: number;
+  /** Of all VMs of one account. */
+  idlePerOwner: number;
+  pairedPerVm: number;
+  /** Paired and waiting. */
+  pairedPerUser: number;
+}
 
 export interface RelayDeps {
-  /** The VM's Ed25519 key; undefined for a VM that is unknown or has not enrolled. */
-  vmKey(vmId: string): Uint8Array | undefined;
-  /** SPKI pin of this server, which the VM's signature covers. */
-  pin: string;
+  gate: Pick<Gate, 'admitVm'>;
   heartbeat: Heartbeat;
-  limits: { idlePerVm: number; pairedPerVm: number; pairedPerUser: number };
+  limits: RelayLimits;
+  metrics: RelayMetrics;
   /** Gets every payload that the relay receives. */
   capture?: ((bytes: Uint8Array) => void) | undefined;
   paired?: ((userId: string, vmId: string) => void) | undefined;
@@ -35,13 +45,21 @@ interface User {
 
 export class Relay {
   readonly #deps: RelayDeps;
-  /** At most one for each VM that has ever parked. */
+  /** By VM; those that have been empty for a while are swept away. */
   readonly #lines = new Map<string, Line>();
-  /** Sockets of each user, waiting ones included. */
-  readonly #ofUser = new Map<string, number>();
+  /** Sockets of each user, waiting ones included; parked sockets of each owner. */
+  readonly #ofUser = new Tally();
+  readonly #ofOwner = new Tally();
+  readonly #sweep: NodeJS.Timeout;
 
   constructor(deps: RelayDeps) {
     this.#deps = deps;
+    this.#sweep = setInterval(() => this.#forgetEmptyLines(), A_MOMENT_MS);
+    this.#sweep.unref();
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
   }
 
   /** A socket of this VM waits here. */
@@ -49,42 +67,41 @@ export class Relay {
     return this.#lines.get(vmId)?.ready === true;
   }
 
-  /** @param over called once when the socket has proven who it is, or has gone. */
-  acceptVm(socket: WebSocket, over: () => void): void {
+  /** The VMs of which a socket waits here. */
+  readyVms(): string[] {
+    return [...this.#lines].filter(([, line]) => line.ready).map(([vmId]) => vmId);
+  }
+
+  /** @param known called when the socket has proven who it is. */
+  acceptVm(socket: WebSocket, known: () => void): void {
     this.#captureAll(socket);
     demandProof(socket, {
       answer: vmToRelaySchema,
-      check: ({ vmId, signature }, challenge) => {
-        const key = this.#deps.vmKey(vmId);
-        if (key === undefined) return undefined;
-        const parts = [challenge, utf8(vmId), utf8(this.#deps.pin)];
-        return verifyStatement(ed25519PublicKey(key), statementContexts.relayPark, parts, signature) ? vmId : undefined;
+      check: ({ pass, signature }, challenge) => this.#deps.gate.admitVm(pass, challenge, signature),
+      proven: (pass) => {
+        known();
+        this.#park(socket, pass);
       },
-      proven: (vmId) => this.#park(socket, vmId),
-      over,
+      refused: () => this.#deps.metrics.refused('pass'),
     });
   }
 
-  /** The caller has checked that this user may reach this VM. */
+  /** The caller has checked the user's ticket for this VM. */
   acceptUser(socket: WebSocket, userId: string, vmId: string): void {
+    const { limits, metrics } = this.#deps;
+    metrics.accepted('user');
     this.#captureAll(socket);
     socket.pause(); // what it says is for the VM, once there is one
     const line = this.#lines.get(vmId);
-    const ofUser = this.#ofUser.get(userId) ?? 0;
     if (line === undefined) {
-      closeSoon(socket, RELAY_CLOSE.noVmParked);
+      this.#turnAway(socket, 'noVmParked');
       return;
     }
-    if (line.paired.size >= this.#deps.limits.pairedPerVm || ofUser >= this.#deps.limits.pairedPerUser) {
-      closeSoon(socket, RELAY_CLOSE.limit);
+    if (line.paired.size >= limits.pairedPerVm || this.#ofUser.of(userId) >= limits.pairedPerUser) {
+      this.#turnAway(socket, 'limit');
       return;
     }
-    this.#ofUser.set(userId, ofUser + 1);
-    socket.once('close', () => {
-      const left = (this.#ofUser.get(userId) ?? 1) - 1;
-      if (left === 0) this.#ofUser.delete(userId);
-      else this.#ofUser.set(userId, left);
-    });
+    socket.once('close', this.#ofUser.add(userId));
     this.#serve(line, { socket, userId, vmId });
   }
 
@@ -94,24 +111,53 @@ export class Relay {
     this.#lines.delete(vmId);
   }
 
+  #turnAway(socket: WebSocket, why: 'noVmParked' | 'limit'): void {
+    this.#deps.metrics.refused(why);
+    closeSoon(socket, RELAY_CLOSE[why]);
+  }
+
   #captureAll(socket: WebSocket): void {
     const { capture } = this.#deps;
     if (capture !== undefined) socket.on('message', (data: RawData) => capture(data as Buffer));
   }
 
-  #park(socket: WebSocket, vmId: string): void {
+  #park(socket: WebSocket, { vmId, ownerId }: Pass): void {
+    const { limits, metrics } = this.#deps;
+    metrics.accepted('vm');
+    if (this.#ofOwner.of(ownerId) >= limits.idlePerOwner) {
+      this.#turnAway(socket, 'limit');
+      return;
+    }
     const line = this.#lines.get(vmId) ?? new Line();
     this.#lines.set(vmId, line);
-    const tooEarly = () => closeSoon(socket, PROTOCOL_ERROR); // while it is parked it has nothing to say
-    const parked: Parked = { socket, takeOff: () => socket.off('message', tooEarly) };
+    // While it is parked it has nothing to say.
+    const tooEarly = () => closeSoon(socket, PROTOCOL_ERROR);
+    const forget = this.#ofOwner.add(ownerId);
+    const gone = () => {
+      forget();
+      if (line.forget(parked)) metrics.parked--;
+    };
+    const parked: Parked = {
+      socket,
+      takeOff() {
+        socket.off('message', tooEarly);
+        socket.off('close', gone);
+        forget();
+        metrics.parked--;
+      },
+    };
     socket.on('message', tooEarly);
-    socket.once('close', () => line.forget(parked));
+    socket.once('close', gone);
     // Each text leaves before the next is written: two in one TLS record reach the VM in one event, but it pauses
     // its socket after each and would miss the second.
-    socket.send(JSON.stringify({ type: 'parked' }), () => {
+    socket.send(PARKED, () => {
       if (socket.readyState !== socket.OPEN) return;
-      const tooMany = line.park(parked, performance.now(), this.#deps.limits.idlePerVm);
-      if (tooMany !== undefined) closeSoon(tooMany.socket, RELAY_CLOSE.limit);
+      metrics.parked++;
+      const tooMany = line.park(parked, performance.now(), limits.idlePerVm);
+      if (tooMany !== undefined) {
+        tooMany.takeOff();
+        this.#turnAway(tooMany.socket, 'limit');
+      }
     });
     this.#deps.heartbeat.watch(socket);
   }
@@ -119,12 +165,13 @@ export class Relay {
   #serve(line: Line, user: User): void {
     const parked = line.take();
     if (parked !== undefined) this.#pair(line, parked, user);
-    else if (line.idleSince(performance.now()) > A_MOMENT_MS) closeSoon(user.socket, RELAY_CLOSE.noVmParked);
-    else if (line.waiting >= MAX_WAITING_PER_VM) closeSoon(user.socket, RELAY_CLOSE.limit);
+    else if (line.idleSince(performance.now()) > A_MOMENT_MS) this.#turnAway(user.socket, 'noVmParked');
+    else if (line.waiting >= MAX_WAITING_PER_VM) this.#turnAway(user.socket, 'limit');
     else this.#wait(line, user);
   }
 
   #wait(line: Line, user: User): void {
+    const { metrics } = this.#deps;
     const waiting: WaitingUser = {
       wake: () => {
         leave();
@@ -135,13 +182,15 @@ export class Relay {
       clearTimeout(timer);
       line.leave(waiting);
       user.socket.off('close', leave);
+      metrics.waiting--;
     };
     const timer = setTimeout(() => {
       leave();
-      closeSoon(user.socket, RELAY_CLOSE.noVmParked);
+      this.#turnAway(user.socket, 'noVmParked');
     }, WAIT_MS);
     user.socket.once('close', leave);
     line.wait(waiting);
+    metrics.waiting++;
   }
 
   #pair(line: Line, parked: Parked, user: User): void {
@@ -150,27 +199,35 @@ export class Relay {
     vm.once('close', () => line.paired.delete(vm));
     parked.takeOff();
     vm.pause();
-    const paired = JSON.stringify({ type: 'paired' });
-    vm.send(paired, () => {
+    vm.send(PAIRED, () => {
       if (user.socket.readyState !== user.socket.OPEN) closeSoon(vm, 1000);
       else if (vm.readyState !== vm.OPEN)
         this.#serve(line, user); // it was dead: perhaps the next is not
       else {
-        user.socket.send(paired);
+        user.socket.send(PAIRED);
         this.#join(vm, user);
       }
     });
   }
 
   #join(vm: WebSocket, user: User): void {
-    const { heartbeat, paired } = this.#deps;
+    const { heartbeat, metrics, paired } = this.#deps;
     const userPulse = heartbeat.watch(user.socket);
     const vmPulse = heartbeat.pulse(vm);
-    joinSockets(vm, user.socket, {
-      passed: (to) => (to === vm ? vmPulse : userPulse).sent(),
-    });
+    metrics.paired++;
+    vm.once('close', () => metrics.paired--);
+    joinSockets(
+      { socket: vm, pulse: vmPulse, flow: metrics.toVm },
+      { socket: user.socket, pulse: userPulse, flow: metrics.toUser },
+    );
     vm.resume();
     user.socket.resume();
     paired?.(user.userId, user.vmId);
+  }
+
+  #forgetEmptyLines(): void {
+    const now = performance.now();
+    for (const [vmId, line] of this.#lines)
+      if (line.empty && line.idleSince(now) > A_MOMENT_MS) this.#lines.delete(vmId);
   }
 }

@@ -9,8 +9,8 @@ import type { Route } from '../../shared/rest-api/route.ts';
 import { printable } from '../../shared/run.ts';
 import { describeIssues } from '../../shared/validate.ts';
 import { plainAddress } from '../net/addresses.ts';
-import { Admission } from '../net/admission.ts';
-import { RateLimit } from '../net/rate-limit.ts';
+import type { FrontDoor } from '../net/front-door.ts';
+import type { RateLimit } from '../net/rate-limit.ts';
 import type { ServerKeys } from '../state-folder.ts';
 import type { Store } from '../store/store.ts';
 import { type Handlers, RestRequest } from './handler.ts';
@@ -18,6 +18,8 @@ import { findCaller, requireAuth } from './sessions.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
 const REQUEST_TIMEOUT_MS = 15_000;
+/** Node looks for requests that take too long this often. */
+const CHECK_MS = 2_000;
 
 export interface RestDeps {
   keys: ServerKeys;
@@ -25,13 +27,17 @@ export interface RestDeps {
   handlers: Handlers;
   log: Log;
   now: () => number;
-  limits: { connections: number; connectionsPerAddress: number; unauthenticatedPerMinute: number };
+  frontDoor: FrontDoor;
+  /** By address: requests before sign-in. */
+  strangers: RateLimit;
+  /** By address or account: requests that were refused. */
+  refusals: RateLimit;
 }
 
 export type RestServer = FastifyInstance<Server>;
 
 export function makeRestServer(deps: RestDeps): RestServer {
-  const { keys, log, now, limits } = deps;
+  const { keys, log, frontDoor, strangers } = deps;
   const app: RestServer = Fastify({
     https: {
       ...TLS_OPTIONS,
@@ -40,6 +46,7 @@ export function makeRestServer(deps: RestDeps): RestServer {
       ALPNProtocols: ['http/1.1'],
       handshakeTimeout: REQUEST_TIMEOUT_MS,
       headersTimeout: REQUEST_TIMEOUT_MS,
+      connectionsCheckingInterval: CHECK_MS,
       maxHeaderSize: 8 * 1024,
     },
     bodyLimit: MAX_BODY_BYTES,
@@ -48,10 +55,9 @@ export function makeRestServer(deps: RestDeps): RestServer {
     forceCloseConnections: true,
     logger: false,
   });
-  limitConnections(app.server, limits);
+  frontDoor.guard(app.server);
   const running = new Set<Promise<unknown>>();
   app.addHook('onClose', async () => void (await Promise.allSettled(running)));
-  const strangers = new RateLimit(limits.unauthenticatedPerMinute, now);
   for (const [name, route] of Object.entries(routes)) {
     const handle = deps.handlers[name as keyof Handlers] as AnyHandler;
     app.route({
@@ -70,12 +76,14 @@ export function makeRestServer(deps: RestDeps): RestServer {
   }
   app.setErrorHandler((error, request, reply) => sendError(error, request, reply, log));
   app.setNotFoundHandler((request, reply) => {
+    refuseTooMany(deps, plainAddress(request.socket.remoteAddress));
     const path = printable(request.url.split('?')[0] ?? '').slice(0, 200);
     log.info('unknown path', { method: request.method, path });
     const error = new VmcError('not-found', 'There is nothing at this path.', 'Are both sides of the same version?');
     return reply.status(404).send({ error: error.toJSON() });
   });
   app.addHook('onResponse', async (request, reply) => {
+    frontDoor.guest(request.socket)?.heard();
     if (request.routeOptions.url === undefined) return;
     log.info('request', {
       method: request.method,
@@ -97,12 +105,15 @@ interface Entry {
 
 /** Who may comes first; then what was sent is looked at; what happened goes to the audit log. */
 async function answer(
-  { store, now }: RestDeps,
+  deps: RestDeps,
   { name, route, handle }: Entry,
   request: FastifyRequest,
   address: string,
 ): Promise<unknown> {
+  const { store, now } = deps;
   const caller = findCaller(store, request.headers.authorization, now());
+  if (caller !== undefined) deps.frontDoor.guest(request.socket)?.known();
+  else if (route.auth !== 'none') refuseTooMany(deps, address);
   requireAuth(route.auth, caller);
   const params = parse(route.params, request.params ?? {});
   const rest = new RestRequest(address, route.auth === 'none' ? undefined : caller, firstValue(params));
@@ -115,7 +126,10 @@ async function answer(
     audit('ok');
     return result;
   } catch (error) {
-    audit(publicError(error).code);
+    const { code } = publicError(error);
+    audit(code);
+    if (caller !== undefined && (code === 'not-found' || code === 'forbidden'))
+      refuseTooMany(deps, caller.account.userId);
     throw error;
   }
 }
@@ -145,11 +159,7 @@ function sendError(error: unknown, request: FastifyRequest, reply: FastifyReply,
   return reply.status(ERROR_STATUS[fields.code] ?? 500).send({ error: fields });
 }
 
-function limitConnections(server: Server, limits: RestDeps['limits']): void {
-  const admission = new Admission(limits.connections, limits.connectionsPerAddress);
-  server.on('connection', (socket) => {
-    const leave = admission.enter(plainAddress(socket.remoteAddress));
-    if (leave === undefined) socket.destroy();
-    else socket.once('close', leave);
-  });
+/** Refusing is cheap but not free: who asks on and on for what they do not get gets nothing but this. @throws VmcError 'limit'. */
+function refuseTooMany({ refusals }: RestDeps, who: string): void {
+  if (!refusals.allow(who)) throw new VmcError('limit', 'Too many of your requests were refused.', 'Wait a minute.');
 }

@@ -8,8 +8,10 @@ import type { Identity } from '../identity/identity.ts';
 import { publicIdentityToJson } from '../identity/public-identity.ts';
 import { signStatementNatively } from '../identity/statement.ts';
 import { toBase64 } from '../names.ts';
+import { orderRelays } from '../relay/order.ts';
 import { RELAY_USER_PATH, relayToUserSchema, statementContexts } from '../relay-wire.ts';
 import { routes } from '../rest-api/index.ts';
+import type { RelayAddress } from '../rest-api/vm-enrol.ts';
 import { keepAlive } from './keep-alive.ts';
 import { type RequestBounds, VmClient } from './vm-client.ts';
 import { openSocket, receiveText } from './websocket.ts';
@@ -56,14 +58,30 @@ export class BackendClient extends VmClient {
     this.session = undefined;
   }
 
-  /** A socket that is paired with one of the VM's: paused, binary from here on. */
+  /**
+   * A socket that is paired with one of the VM's: paused, binary from here on. Tries the relays in the order in which the VM
+   * does, until one has a socket of it.
+   * @throws VmcError 'forbidden' for a VM that this account may not reach, 'unreachable', 'limit'.
+   */
   async openRelayToVm(vmId: string, signal?: AbortSignal): Promise<WebSocket> {
     if (this.session === undefined) throw new VmcError('unauthenticated', 'Sign in first.');
-    const socket = await openSocket(this.address, `${RELAY_USER_PATH}?vm=${encodeURIComponent(vmId)}`, {
-      agent: this.agent,
-      session: this.session,
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const bounds = signal === undefined ? {} : { signal };
+    const { relays } = await this.call(routes.relayTicket, { params: { vmId }, body: {} }, bounds);
+    const failures: unknown[] = [];
+    for (const relay of orderRelays(vmId, relays)) {
+      try {
+        return await this.#pairAt(relay, relay.ticket, bounds);
+      } catch (error) {
+        if (signal?.aborted === true) throw error;
+        failures.push(error);
+      }
+    }
+    throw mostTelling(failures);
+  }
+
+  async #pairAt(relay: RelayAddress, ticket: Uint8Array, bounds: { signal?: AbortSignal }): Promise<WebSocket> {
+    const text = ticket.toBase64({ alphabet: 'base64url', omitPadding: true });
+    const socket = await this.openAtRelay(relay, RELAY_USER_PATH, { ...bounds, ticket: text });
     try {
       relayToUserSchema.parse(await receiveText(socket, 10_000));
     } catch (error) {
@@ -120,4 +138,9 @@ export class BackendClient extends VmClient {
     keepAlive(socket);
     return socket;
   }
+}
+
+/** That one relay has no socket of the VM, or is down, says less than what another has against it. */
+function mostTelling(failures: readonly unknown[]): unknown {
+  return failures.find((it) => !(it instanceof VmcError && it.code === 'unreachable')) ?? failures[0];
 }

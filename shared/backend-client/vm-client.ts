@@ -10,11 +10,12 @@ import { signStatementNatively } from '../identity/statement.ts';
 import { toBase64 } from '../names.ts';
 import { pinnedAgent } from '../net/pinned-agent.ts';
 import { RELAY_VM_PATH, relayToVmSchema, statementContexts } from '../relay-wire.ts';
+import { challengeRoute } from '../rest-api/challenge.ts';
 import type { Route } from '../rest-api/route.ts';
-import { vmEnrol } from '../rest-api/vm-enrol.ts';
+import { type RelayAccess, type RelayAddress, vmEnrol, vmPass } from '../rest-api/vm-enrol.ts';
 import { type BackendAddress, callRoute, type RouteInput } from './http.ts';
 import { keepAlive } from './keep-alive.ts';
-import { openSocket, receiveText } from './websocket.ts';
+import { type OpenSocketOptions, openSocket, receiveText } from './websocket.ts';
 
 export interface RequestBounds {
   /** Default 60 000. */
@@ -41,7 +42,8 @@ export class VmClient {
     this.agent.destroy();
   }
 
-  async enrolVm(identity: Identity, vmId: string, token: Uint8Array): Promise<void> {
+  /** Repeating it with the same keys is fine. @returns with what and where to park. */
+  async enrolVm(identity: Identity, vmId: string, token: Uint8Array): Promise<RelayAccess> {
     const { ed25519, x25519, mlkem768 } = identity.public;
     const signature = signStatementNatively(identity, statementContexts.enrolVm, [
       token,
@@ -50,7 +52,7 @@ export class VmClient {
       x25519,
       mlkem768,
     ]);
-    await this.call(vmEnrol, {
+    return this.call(vmEnrol, {
       params: {},
       body: {
         vmId,
@@ -61,25 +63,30 @@ export class VmClient {
     });
   }
 
+  /** A new pass, for a VM that has enrolled. @throws VmcError 'unauthenticated' when the backend does not know this VM with this key. */
+  async renewPass(identity: Identity, vmId: string): Promise<RelayAccess> {
+    const { challenge } = await this.call(challengeRoute, { params: {}, body: {} });
+    const parts = [challenge, utf8(vmId), utf8(this.address.pin)];
+    const signature = signStatementNatively(identity, statementContexts.vmPass, parts);
+    const body = { challenge: toBase64(challenge), signature: toBase64(signature) };
+    return this.call(vmPass, { params: { vmId }, body });
+  }
+
   /** Parks one socket. `paired` resolves with it, paused, once a user is on its other end, and rejects when it closes before. */
   async parkAtRelay(
+    relay: RelayAddress,
     identity: Identity,
     vmId: string,
+    pass: Uint8Array,
     signal?: AbortSignal,
   ): Promise<{ paired: Promise<WebSocket>; close(): void }> {
-    const socket = await openSocket(this.address, RELAY_VM_PATH, {
-      agent: this.agent,
-      ...(signal === undefined ? {} : { signal }),
-    });
+    const socket = await this.openAtRelay(relay, RELAY_VM_PATH, signal === undefined ? {} : { signal });
     try {
       const hello = relayToVmSchema.parse(await receiveText(socket, 10_000));
       if (hello.type !== 'challenge') throw new VmcError('bad-data', 'The relay did not send a challenge.');
-      const signature = signStatementNatively(identity, statementContexts.relayPark, [
-        hello.challenge,
-        utf8(vmId),
-        utf8(this.address.pin),
-      ]);
-      socket.send(JSON.stringify({ type: 'park', vmId, signature: toBase64(signature) }));
+      const parts = [hello.challenge, utf8(vmId), utf8(relay.pin)];
+      const signature = signStatementNatively(identity, statementContexts.relayPark, parts);
+      socket.send(JSON.stringify({ type: 'park', pass: toBase64(pass), signature: toBase64(signature) }));
       const answer = relayToVmSchema.parse(await receiveText(socket, 10_000));
       if (answer.type !== 'parked') throw new VmcError('bad-data', 'The relay did not park the socket.');
     } catch (error) {
@@ -93,5 +100,16 @@ export class VmClient {
       throw new VmcError('bad-data', 'The relay sent a message that was not expected.');
     });
     return { paired, close: () => socket.terminate() };
+  }
+
+  /** The relay with the backend's own pin is the backend, at the address by which it is known here; others have theirs. */
+  protected async openAtRelay(
+    relay: RelayAddress,
+    path: string,
+    options: Omit<OpenSocketOptions, 'agent'>,
+  ): Promise<WebSocket> {
+    if (relay.pin === this.address.pin) return openSocket(this.address, path, { ...options, agent: this.agent });
+    const agent = pinnedAgent(relay.pin, { keepAlive: false });
+    return openSocket(relay, path, { ...options, agent });
   }
 }

@@ -9,7 +9,8 @@ const HANDSHAKE_TIMEOUT_MS = 10_000;
 
 export interface OpenSocketOptions {
   agent: Agent;
-  session?: string;
+  /** A ticket for the relay, in base64url. */
+  ticket?: string;
   maxMessageBytes?: number;
   signal?: AbortSignal;
 }
@@ -28,7 +29,7 @@ export function openSocket(address: BackendAddress, path: string, options: OpenS
       perMessageDeflate: false,
       maxPayload: options.maxMessageBytes ?? RELAY_MAX_MESSAGE,
       followRedirects: false,
-      ...(options.session === undefined ? {} : { headers: { authorization: `Bearer ${options.session}` } }),
+      ...(options.ticket === undefined ? {} : { headers: { authorization: `Bearer ${options.ticket}` } }),
     });
     const abort = () => socket.terminate();
     options.signal?.addEventListener('abort', abort, { once: true });
@@ -50,7 +51,11 @@ export function openSocket(address: BackendAddress, path: string, options: OpenS
       socket.terminate();
       fail(
         answer.statusCode === 401
-          ? new VmcError('unauthenticated', 'The backend does not accept this session.', 'Sign in again.')
+          ? new VmcError(
+              'unauthenticated',
+              'The relay does not accept the ticket.',
+              'Is its clock right, and does it have the ticket key of this backend?',
+            )
           : new VmcError('unreachable', `The backend refused the websocket with status ${answer.statusCode}.`),
       );
     });
@@ -96,8 +101,6 @@ export function closeError(code: number): VmcError {
   switch (code) {
     case RELAY_CLOSE.unauthenticated:
       return new VmcError('unauthenticated', 'The backend did not accept the signature.');
-    case RELAY_CLOSE.forbidden:
-      return new VmcError('forbidden', 'The backend does not let this account reach that VM.');
     case RELAY_CLOSE.noVmParked:
       return new VmcError(
         'unreachable',

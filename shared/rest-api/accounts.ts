@@ -2,6 +2,7 @@
 import * as z from 'zod';
 import { publicIdentitySchema } from '../identity/public-identity.ts';
 import { base64Schema, nameSchema, userIdSchema } from '../names.ts';
+import { challengeRoute } from './challenge.ts';
 import { defineRoute, none } from './route.ts';
 
 export const roleSchema = z.enum(['super-admin', 'admin', 'sub-admin', 'user']);
@@ -34,15 +35,7 @@ export const accountRoutes = {
     }),
     result: userSchema,
   }),
-  challenge: defineRoute({
-    method: 'POST',
-    path: '/v1/session/challenge',
-    summary: 'Ask for a challenge to sign (valid for one minute, once)',
-    auth: 'none',
-    params: none,
-    body: none,
-    result: z.object({ challenge }),
-  }),
+  challenge: challengeRoute,
   /** Statement "sign-in" over: challenge, ed25519, the backend's pin (hex as UTF-8). */
   signIn: defineRoute({
     method: 'POST',

@@ -14,8 +14,9 @@ import {
   userIdSchema,
   vmIdSchema,
 } from '../names.ts';
+import { TICKET_BYTES } from '../relay/ticket.ts';
 import { defineRoute, none } from './route.ts';
-import { vmEnrol } from './vm-enrol.ts';
+import { MAX_RELAYS, relaySchema, vmEnrol, vmPass } from './vm-enrol.ts';
 
 const signature = base64Schema(64, 64);
 const enrolToken = base64Schema(32, 32);
@@ -176,6 +177,22 @@ export const machineRoutes = {
     result: z.object({}),
   }),
   vmEnrol,
+  vmPass,
+  relayTicket: defineRoute({
+    method: 'POST',
+    path: '/v1/vms/:vmId/relay-ticket',
+    summary: 'Get tickets with which to reach a VM through the relays: each for one relay, once, within a minute',
+    auth: 'user',
+    params: vmParam,
+    body: none,
+    result: z.object({
+      relays: z
+        .array(relaySchema.extend({ ticket: base64Schema(TICKET_BYTES, TICKET_BYTES) }))
+        .min(1)
+        .max(MAX_RELAYS),
+      expiresAt: z.number().int(),
+    }),
+  }),
   endpointOpen: defineRoute({
     method: 'POST',
     path: '/v1/vms/:vmId/endpoints',

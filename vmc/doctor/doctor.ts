@@ -7,9 +7,9 @@ import { type Config, loadConfig } from '../config.ts';
 import { loadedRules } from '../firewall/firewall.ts';
 import { readStoredBootstrap } from '../known-vm.ts';
 import { findPortOwner } from '../port22/port-owner.ts';
-import { isEnrolled } from '../state/enrolled.ts';
 import { readOwner } from '../state/owner.ts';
 import { readBootstrap } from '../state/read-bootstrap.ts';
+import { readRelayAccess } from '../state/relay-access.ts';
 import { askBackend } from './ask-backend.ts';
 
 export interface Finding {
@@ -52,7 +52,7 @@ export async function examine(configPath: string, credentialPath: string | undef
   if (bootstrap !== undefined) {
     const { backend, vm } = bootstrap;
     await check('enrolled', async () =>
-      (await isEnrolled(stateDir, vm.id, backend.pin))
+      (await readRelayAccess(stateDir, vm.id, backend.pin)) !== undefined
         ? ok('the backend knows this VM')
         : bad('the backend has not been told who this VM is', 'journalctl -u vmc says what it answers'),
     );

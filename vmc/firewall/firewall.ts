@@ -11,6 +11,8 @@ import { type FirewallFacts, planRules } from './plan-rules.ts';
 
 export interface FirewallDeps {
   backendUrl: string;
+  /** Relays that the VM knew of when it last ran. */
+  relayUrls?: readonly string[];
   tunnelPort: number;
   allow: readonly AllowedTarget[];
 }
@@ -21,9 +23,8 @@ const NFT_TIMEOUT_MS = 30_000;
 
 export class Firewall {
   readonly #deps: FirewallDeps;
-  readonly #host: string;
-  readonly #port: number;
-  #addresses: readonly string[];
+  /** By URL: the backend, and relays. */
+  readonly #servers = new Map<string, Server>();
   #applied: string | undefined;
   /** What the kernel made of them, once `repair` has looked. */
   #loaded: string | undefined;
@@ -31,11 +32,15 @@ export class Firewall {
   readonly #changes = new OneByOne();
 
   constructor(deps: FirewallDeps) {
-    const url = new URL(deps.backendUrl);
     this.#deps = deps;
-    this.#host = url.hostname;
-    this.#port = url.port === '' ? 443 : Number(url.port);
-    this.#addresses = isIPv4(this.#host) ? [this.#host] : [];
+    this.setRelays(deps.relayUrls ?? []);
+  }
+
+  /** Where the VM may go from the next refresh on: the backend and these. */
+  setRelays(urls: readonly string[]): void {
+    const wanted = new Set([this.#deps.backendUrl, ...urls]);
+    for (const known of this.#servers.keys()) if (!wanted.has(known)) this.#servers.delete(known);
+    for (const url of wanted) if (!this.#servers.has(url)) this.#servers.set(url, serverOf(url));
   }
 
   /** The rules as they should be now. */
@@ -73,18 +78,21 @@ export class Firewall {
   }
 
   /**
-   * For a backend that is given by name: asks where it is now, and lets the VM go there.
+   * For a backend or relay that is given by name: asks where it is now, and lets the VM go there.
    * @throws VmcError 'unreachable' when the name does not resolve.
    */
-  async admitBackend(): Promise<void> {
+  async admit(url: string): Promise<void> {
     await this.refresh(); // DNS may have moved
-    if (isIPv4(this.#host)) return;
+    const server = this.#servers.get(url) ?? serverOf(url);
+    this.#servers.set(url, server);
+    const { host } = server;
+    if (isIPv4(host)) return;
     try {
-      this.#addresses = (await lookup(this.#host, { family: 4, all: true })).map(({ address }) => address);
+      server.addresses = (await lookup(host, { family: 4, all: true })).map(({ address }) => address);
     } catch (error) {
       throw new VmcError(
         'unreachable',
-        `The backend's name ${this.#host} does not resolve.`,
+        `The name ${host} does not resolve.`,
         'Is the network up, and does the VM host answer DNS for this name?',
         { cause: error },
       );
@@ -92,16 +100,33 @@ export class Firewall {
     await this.refresh();
   }
 
+  /** The backend has to resolve; relays whose names do not are left for later. */
+  async admitAll(): Promise<void> {
+    await this.admit(this.#deps.backendUrl);
+    for (const url of this.#servers.keys()) if (url !== this.#deps.backendUrl) await this.admit(url).catch(() => {});
+  }
+
   async #facts(): Promise<FirewallFacts> {
     const texts = await Promise.all(RESOLV_CONFS.map(readIfThere));
     const routes = (await readIfThere('/proc/net/route')) ?? '';
     return {
       tunnelPort: this.#deps.tunnelPort,
-      backend: { addresses: this.#addresses, port: this.#port },
+      servers: [...this.#servers.values()],
       resolvers: [...new Set([...texts.flatMap((text) => nameservers(text ?? '')), ...gateways(routes)])],
       allow: this.#deps.allow,
     };
   }
+}
+
+interface Server {
+  host: string;
+  port: number;
+  addresses: readonly string[];
+}
+
+function serverOf(url: string): Server {
+  const { hostname, port } = new URL(url);
+  return { host: hostname, port: port === '' ? 443 : Number(port), addresses: isIPv4(hostname) ? [hostname] : [] };
 }
 
 /** One transaction: all of it, or nothing. */

@@ -7,7 +7,8 @@ import type { AllowedTarget } from './parse-target.ts';
 export interface FirewallFacts {
   /** vmc's own port. */
   tunnelPort: number;
-  backend: { addresses: readonly string[]; port: number };
+  /** The backend, and relays that run elsewhere. */
+  servers: readonly { addresses: readonly string[]; port: number }[];
   /** Where DNS may be asked: the resolver, or the gateway. */
   resolvers: readonly string[];
   allow: readonly AllowedTarget[];
@@ -17,7 +18,7 @@ const REPLACE_TABLE = ['table inet vmc', 'delete table inet vmc', 'table inet vm
 
 /** @returns nft's language; the same facts give the same text. */
 export function planRules(facts: FirewallFacts): string {
-  const { backend, resolvers, allow } = facts;
+  const { servers, resolvers, allow } = facts;
   return [
     ...REPLACE_TABLE,
     ...chain('input', [
@@ -35,9 +36,9 @@ export function planRules(facts: FirewallFacts): string {
       'ct state established,related accept',
       'meta nfproto ipv6 drop',
       'udp sport 68 udp dport 67 accept', // DHCP
-      ...(backend.addresses.length === 0
-        ? []
-        : [`ip daddr ${set(backend.addresses)} tcp dport ${backend.port} accept`]),
+      ...servers
+        .filter(({ addresses }) => addresses.length > 0)
+        .map(({ addresses, port }) => `ip daddr ${set(addresses)} tcp dport ${port} accept`),
       ...(resolvers.length === 0
         ? []
         : [`ip daddr ${set(resolvers)} udp dport 53 accept`, `ip daddr ${set(resolvers)} tcp dport 53 accept`]),

@@ -14,6 +14,7 @@ import { webSocketTransport } from '../../../shared/channel/websocket-transport.
 import { VmcError } from '../../../shared/errors.ts';
 import { fingerprint } from '../../../shared/identity/fingerprint.ts';
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
+import type { RelayAccess } from '../../../shared/rest-api/vm-enrol.ts';
 import { dispatcher } from '../../../shared/rpc/dispatch.ts';
 import type { Implementation } from '../../../shared/rpc/method.ts';
 import { RpcPeer } from '../../../shared/rpc/peer.ts';
@@ -62,9 +63,9 @@ export class FakeVm {
   /** Enrols, and keeps one socket parked. Resolves when the first is. */
   async park(): Promise<void> {
     const { vm, enrolToken } = this.bootstrap;
-    await this.#client.enrolVm(this.identity, vm.id, enrolToken);
+    const access = await this.#client.enrolVm(this.identity, vm.id, enrolToken);
     const first = Promise.withResolvers<void>();
-    this.#running = this.#keepParked(first.resolve).catch(first.reject);
+    this.#running = this.#keepParked(access, first.resolve).catch(first.reject);
     await first.promise;
   }
 
@@ -77,9 +78,12 @@ export class FakeVm {
     this.#client.close();
   }
 
-  async #keepParked(onParked: () => void): Promise<void> {
+  async #keepParked({ relays, pass }: RelayAccess, onParked: () => void): Promise<void> {
     while (!this.#abort.signal.aborted) {
-      const parked = await this.#client.parkAtRelay(this.identity, this.bootstrap.vm.id, this.#abort.signal);
+      const [relay] = relays;
+      if (relay === undefined) return;
+      const { id } = this.bootstrap.vm;
+      const parked = await this.#client.parkAtRelay(relay, this.identity, id, pass, this.#abort.signal);
       this.#parked = parked;
       onParked();
       const socket = await parked.paired.catch(() => undefined);

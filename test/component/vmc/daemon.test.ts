@@ -130,7 +130,7 @@ await inNamespace(import.meta.url, () => {
     t.match(vmc.output, /^vmc: VM data fingerprint SHA256:/m, 'C4 the fingerprint shows on the console');
     t.equal(relay.enrolments, 1);
     t.equal(relay.idle, 1, 'one socket is parked');
-    for (const file of ['identity', 'owner.json', 'bootstrap.json', 'audit.log', 'enrolled'])
+    for (const file of ['identity', 'owner.json', 'bootstrap.json', 'audit.log', 'relay.json'])
       t.equal(statSync(join(stateDir, file)).mode & 0o777, 0o600, `${file} is for root only`);
     t.equal(statSync(stateDir).mode & 0o777, 0o700);
 

@@ -79,25 +79,28 @@ await inNamespace(import.meta.url, () => {
       );
     }
 
+    const backendUrl = `https://${WORLD}:8443`;
     const firewall = new Firewall({
-      backendUrl: `https://${WORLD}:8443`,
+      backendUrl,
+      relayUrls: [`https://${WORLD}:9443`],
       tunnelPort: 22,
       allow: [{ address: '10.77.0.9', port: 5000, protocol: 'tcp' }],
     });
-    await firewall.admitBackend();
+    await firewall.admit(backendUrl);
     t.match(await firewall.plan(), /ip daddr \{ [^}]*10\.77\.0\.1[^}]* \} udp dport 53 accept/, 'DNS at the gateway');
     const loaded = await loadedRules();
     t.same(await Promise.all([tryFrom(inWorld, 22), tryFrom(inWorld, 80)]), ['open', 'dropped'], 'in: port 22 alone');
     t.same(
       await Promise.all([
         tryTcp(WORLD, 8443),
+        tryTcp(WORLD, 9443),
         tryTcp(WORLD, 443),
         tryTcp('10.77.0.9', 8443),
         tryTcp('10.77.0.9', 5000),
         tryTcp(WORLD, 53),
       ]),
-      ['refused', 'dropped', 'dropped', 'refused', 'refused'],
-      'out: backend, allow list and DNS alone',
+      ['refused', 'refused', 'dropped', 'dropped', 'refused', 'refused'],
+      'out: backend, relay, allow list and DNS alone',
     );
     t.equal(await tryTcp('127.0.0.1', 80), 'open', 'loopback is free');
 
@@ -125,7 +128,7 @@ await inNamespace(import.meta.url, () => {
         loadRules(
           planRules({
             tunnelPort: 2222,
-            backend: { addresses, port: 443 },
+            servers: [{ addresses, port: 443 }],
             resolvers: addresses,
             allow: [
               { address: '10.0.0.0/8', port: 1, protocol: 'udp' },

@@ -9,8 +9,12 @@ import type { Ed25519PublicKey } from '../../../shared/identity/keys.ts';
 import { verifyStatement } from '../../../shared/identity/statement.ts';
 import { makeCertificate, spkiPin } from '../../../shared/net/certificate.ts';
 import { TLS_OPTIONS } from '../../../shared/net/tls.ts';
+import { PASS_BYTES } from '../../../shared/relay/ticket.ts';
 import { RELAY_CLOSE, RELAY_USER_PATH, statementContexts, vmToRelaySchema } from '../../../shared/relay-wire.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
+
+/** Fake: the pass is the VM's id, over and over. */
+const VM_ID_LENGTH = 'vm-0123456789ab'.length;
 
 export class Relay {
   readonly pin: string;
@@ -39,7 +43,8 @@ export class Relay {
           const body = routes.vmEnrol.body.parse(JSON.parse(Buffer.concat(chunks).toString()));
           this.#vm = body.identity.ed25519;
           this.enrolments++;
-          answer.end('{}');
+          const pass = Buffer.alloc(PASS_BYTES, body.vmId).toString('base64');
+          answer.end(JSON.stringify({ pass, relays: [{ url: 'https://elsewhere.example:1', pin: this.pin }] }));
         });
       },
     );
@@ -75,8 +80,8 @@ export class Relay {
     const challenge = randomBytes(32);
     ws.send(JSON.stringify({ type: 'challenge', challenge: challenge.toString('base64') }));
     ws.once('message', (data) => {
-      const { vmId, signature } = vmToRelaySchema.parse(JSON.parse(String(data)));
-      const parts = [challenge, utf8(vmId), utf8(this.pin)];
+      const { pass, signature } = vmToRelaySchema.parse(JSON.parse(String(data)));
+      const parts = [challenge, pass.subarray(0, VM_ID_LENGTH), utf8(this.pin)];
       if (this.#vm === undefined || !verifyStatement(this.#vm, statementContexts.relayPark, parts, signature)) {
         ws.close(RELAY_CLOSE.unauthenticated);
         return;

@@ -4,7 +4,7 @@ import { planRules } from '../../../vmc/firewall/plan-rules.ts';
 
 const facts = {
   tunnelPort: 22,
-  backend: { addresses: ['10.91.2.1'], port: 8443 },
+  servers: [{ addresses: ['10.91.2.1'], port: 8443 }],
   resolvers: ['192.168.200.1', '192.168.200.1'],
   allow: [{ address: '10.0.0.0/24', port: 123, protocol: 'udp' as const }],
 };
@@ -45,7 +45,7 @@ table inet vmc {
 });
 
 t.test('without a backend address or a resolver there is no rule for them', async (t) => {
-  const rules = planRules({ ...facts, backend: { addresses: [], port: 8443 }, resolvers: [], allow: [] });
+  const rules = planRules({ ...facts, servers: [{ addresses: [], port: 8443 }], resolvers: [], allow: [] });
   t.notMatch(rules, /8443|dport 53|\{ \}/);
 });
 

@@ -3,10 +3,11 @@ import { join } from 'node:path';
 import t from 'tap';
 import { type Bootstrap, encodeBootstrap } from '../../../shared/bootstrap.ts';
 import { generateIdentity } from '../../../shared/identity/identity.ts';
-import { isEnrolled, markEnrolled } from '../../../vmc/state/enrolled.ts';
+import { PASS_BYTES } from '../../../shared/relay/ticket.ts';
 import { loadOrMakeIdentity } from '../../../vmc/state/identity-file.ts';
 import { acceptBootstrap, readOwner } from '../../../vmc/state/owner.ts';
 import { parseBootstrap } from '../../../vmc/state/read-bootstrap.ts';
+import { readRelayAccess, relayAccessPath, writeRelayAccess } from '../../../vmc/state/relay-access.ts';
 import { openStateFolder } from '../../../vmc/state/state-folder.ts';
 
 const ann = generateIdentity();
@@ -108,7 +109,23 @@ t.test('the state folder is closed to others; enrolment is remembered for one ba
   await openStateFolder(join(dir, 'open'));
   t.equal(statSync(join(dir, 'open')).mode & 0o777, 0o700);
   await t.rejects(openStateFolder(join(dir, 'file')), /./);
-  await markEnrolled(dir, 'vm-0123456789ab', 'aa');
-  t.equal(await isEnrolled(dir, 'vm-0123456789ab', 'aa'), true);
-  t.equal(await isEnrolled(dir, 'vm-0123456789ab', 'bb'), false);
+});
+
+t.test('C1: the pass for the relays is kept for one VM and one backend; a damaged one is none', async (t) => {
+  const dir = t.testdir();
+  const [vmId, pin] = ['vm-0123456789ab', 'aa'.repeat(32)];
+  const read = (id = vmId, backendPin = pin) => readRelayAccess(dir, id, backendPin);
+  t.equal(await read(), undefined);
+  const access = {
+    pass: new Uint8Array(PASS_BYTES).fill(3),
+    relays: [{ url: 'https://10.0.0.1:8443', pin: 'bb'.repeat(32) }],
+    givenAt: 5,
+  };
+  await writeRelayAccess(dir, vmId, pin, access);
+  t.match(await read(), access);
+  t.equal(statSync(relayAccessPath(dir)).mode & 0o777, 0o600);
+  t.equal(await read('vm-000000000000'), undefined);
+  t.equal(await read(vmId, 'bb'.repeat(32)), undefined);
+  writeFileSync(relayAccessPath(dir), '{"version":1');
+  t.equal(await read(), undefined);
 });

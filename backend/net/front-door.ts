@@ -1,0 +1,109 @@
+/**
+ * Every TCP connection to a server, from its first packet on: how many there may be, and how long one may take to show who it
+ * is. One deadline for all of it, so that nobody gets ten seconds more for each stage that they draw out: TLS, the request's
+ * head, the first message of a websocket.
+ */
+import type { Socket } from 'node:net';
+import type { Server } from 'node:tls';
+import { plainAddress } from './addresses.ts';
+import { Admission } from './admission.ts';
+import { type Stranger, Strangers } from './strangers.ts';
+
+/** Milliseconds from TCP's connect, or from the last request that was answered. */
+const STRANGER_MS = 10_000;
+
+/** One connection. */
+export class Guest {
+  readonly address: string;
+  stranger: Stranger | undefined;
+  #deadline: NodeJS.Timeout | undefined;
+
+  constructor(address: string, deadlineMs: number, late: () => void) {
+    this.address = address;
+    this.#deadline = setTimeout(late, deadlineMs);
+  }
+
+  /** It has shown who it is. */
+  known(): void {
+    clearTimeout(this.#deadline);
+    this.#deadline = undefined;
+    this.stranger?.leave();
+    this.stranger = undefined;
+  }
+
+  /** It has asked what anyone may ask, and was answered: it may ask again. */
+  heard(): void {
+    this.#deadline?.refresh();
+  }
+}
+
+export interface FrontDoorLimits {
+  connections: number;
+  connectionsPerAddress: number;
+  preAuth: number;
+  preAuthPerAddress: number;
+  /** Default 10 000. */
+  strangerMs?: number;
+}
+
+export interface FrontDoorEvents {
+  accepted?(): void;
+  refused?(reason: 'connections'): void;
+  /** A stranger's time was over. */
+  late?(): void;
+}
+
+export class FrontDoor {
+  readonly #limits: FrontDoorLimits;
+  readonly #events: FrontDoorEvents;
+  readonly #inside: Admission;
+  readonly strangers: Strangers;
+  /** By address and port of the peer: TLS wraps the connection into an object of its own. */
+  readonly #guests = new Map<string, Guest>();
+
+  constructor(limits: FrontDoorLimits, events: FrontDoorEvents = {}) {
+    this.#limits = limits;
+    this.#events = events;
+    this.#inside = new Admission(limits.connections, limits.connectionsPerAddress);
+    this.strangers = new Strangers(limits.preAuth, limits.preAuthPerAddress);
+  }
+
+  get connections(): number {
+    return this.#inside.count;
+  }
+
+  guard(server: Server): void {
+    server.on('connection', (socket: Socket) => this.#enter(socket));
+  }
+
+  /** Of a request's connection; undefined when that has gone already. */
+  guest(socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): Guest | undefined {
+    return this.#guests.get(nameOf(socket));
+  }
+
+  #enter(socket: Socket): void {
+    const address = plainAddress(socket.remoteAddress);
+    const leave = this.#inside.enter(address);
+    if (leave === undefined) {
+      this.#events.refused?.('connections');
+      socket.destroy();
+      return;
+    }
+    this.#events.accepted?.();
+    const name = nameOf(socket);
+    const guest = new Guest(address, this.#limits.strangerMs ?? STRANGER_MS, () => {
+      this.#events.late?.();
+      socket.destroy();
+    });
+    guest.stranger = this.strangers.enter(address, () => socket.destroy());
+    this.#guests.set(name, guest);
+    socket.once('close', () => {
+      guest.known();
+      leave();
+      if (this.#guests.get(name) === guest) this.#guests.delete(name);
+    });
+  }
+}
+
+const nameOf = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
+  `${remoteAddress} ${remotePort}`;
