@@ -4,7 +4,7 @@
  */
 
 import { utf8 } from '../bytes.ts';
-import { sha256 } from '../identity/hkdf.ts';
+import { sha256 } from '../identity/native.ts';
 
 /** What tells relays apart is their key, not their address: one relay may be reached at several. @returns a new list, best first. */
 export function orderRelays<T extends { pin: string }>(vmId: string, relays: readonly T[]): T[] {

@@ -21,9 +21,10 @@
  *   77  64  statement `relay-pass` over bytes 0 to 76
  */
 import { concatBytes, equalBytes, utf8 } from '../bytes.ts';
+import { statementBytes } from '../identity/framing.ts';
 import { type Ed25519PublicKey, ed25519PublicKey } from '../identity/keys.ts';
 import { sign } from '../identity/native.ts';
-import { statementBytes, verifyStatement } from '../identity/statement.ts';
+import { verifyStatement } from '../identity/statement.ts';
 import { userIdSchema, vmIdSchema } from '../names.ts';
 
 export const TICKET_BYTES = 157;
