@@ -1,8 +1,8 @@
 /** Files that are either the old or the new one after a crash at any point. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { link, mkdir, open, readFile, rename, rm, unlink } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { link, mkdir, open, readdir, readFile, rename, rm, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 
 /** Puts what was made, renamed or removed in a folder on the disk: fsync(2) of a file does not do that. */
 export async function syncFolder(path: string): Promise<void> {
@@ -63,6 +63,22 @@ export async function readIfThere(path: string): Promise<string | undefined> {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   }
+}
+
+/** As `readIfThere`, for bytes: the caller can wipe them. */
+export async function readBytesIfThere(path: string): Promise<Uint8Array | undefined> {
+  try {
+    return await readFile(path);
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
+}
+
+/** Removes what crashes left half written in a folder. For its only writer: a temporary file of another would go too. */
+export async function removeTemporaries(folder: string): Promise<void> {
+  for (const name of await readdir(folder))
+    if (/\.[0-9a-f]{12}\.tmp$/.test(name)) await rm(join(folder, name), { force: true });
 }
 
 export async function makeFolder(path: string, mode: number): Promise<void> {

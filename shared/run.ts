@@ -15,6 +15,8 @@ export interface Command {
   /** Extra environment. Never a secret. */
   env?: Readonly<Record<string, string>>;
   cwd?: string;
+  /** A descriptor of ours that the command gets as its descriptor 3. */
+  inherit?: number;
   /** Exit codes that are an answer, not a failure (default: only 0). */
   okExitCodes?: readonly number[];
   signal?: AbortSignal;
@@ -80,6 +82,7 @@ export async function run(command: Command): Promise<CommandResult> {
     forceKillAfterDelay: 5000,
     maxBuffer: command.maxOutputBytes ?? 4 * 1024 * 1024,
     stripFinalNewline: false,
+    ...(command.inherit === undefined ? {} : { stdio: ['pipe', 'pipe', 'pipe', asStdio(command.inherit)] as const }),
     ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
     ...(command.signal === undefined ? {} : { cancelSignal: command.signal }),
   });
@@ -100,3 +103,6 @@ export async function run(command: Command): Promise<CommandResult> {
             : 'exit';
   throw new CommandError(command.file, reason, exitCode, result.stderr ?? '', durationMs);
 }
+
+/** execa passes a descriptor on as it is; its types know that only of the first three. */
+const asStdio = (fd: number) => fd as unknown as 'inherit';

@@ -2,6 +2,7 @@
 import { VmClient } from '../shared/backend-client/vm-client.ts';
 import { publicError, VmcError } from '../shared/errors.ts';
 import { fingerprint } from '../shared/identity/fingerprint.ts';
+import type { Ed25519PublicKey } from '../shared/identity/keys.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import { onDisturbance } from '../shared/net/disturbance.ts';
 import { Undo } from '../shared/undo.ts';
@@ -12,14 +13,14 @@ import { makeDispatch } from './dispatch.ts';
 import type { Drives } from './drives/drives.ts';
 import { Firewall } from './firewall/firewall.ts';
 import { watchNetwork } from './network/network-changes.ts';
+import { People } from './people/people.ts';
 import { claimPort } from './port22/claim-port.ts';
 import { makePark, reachBackendOf } from './relay-client/park.ts';
 import { otherRelays, RelayAccessKeeper } from './relay-client/relay-access.ts';
 import { RelayClient } from './relay-client/relay-client.ts';
 import { RequestMemory } from './requests/request-memory.ts';
-import { rightsOf } from './rights/rights.ts';
-import { loadOrMakeIdentity } from './state/identity-file.ts';
-import { acceptBootstrap } from './state/owner.ts';
+import { type Accepted, acceptBootstrap } from './state/accept-bootstrap.ts';
+import { lockStateFolder } from './state/lock.ts';
 import { readBootstrap } from './state/read-bootstrap.ts';
 import { readRelayAccess } from './state/relay-access.ts';
 import { openStateFolder } from './state/state-folder.ts';
@@ -84,10 +85,15 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   undo.add('give the port back', () => server.close());
 
   const stateDir = await openStateFolder(config.stateDir);
+  const lock = await lockStateFolder(stateDir);
+  undo.add('unlock the state folder', () => lock.release());
   const opened = await AuditLog.open(stateDir, auditDeps(deps, now), config.audit);
   audit = opened;
   undo.add('close the audit log', () => opened.close());
-  const { vm, backend, owner, enrolToken } = await learnOwner(stateDir, deps, opened);
+  const { bootstrap, identity, learned } = await learnOwner(stateDir, deps, opened);
+  const { vm, backend, owner, enrolToken } = bootstrap;
+  await opened.signWith(identity, vm.id);
+  if (learned) await sayOwner(owner.ed25519, deps, opened);
 
   const stored = await readRelayAccess(stateDir, vm.id, backend.pin);
   const firewall = new Firewall({
@@ -96,18 +102,24 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
     tunnelPort: limits.port,
     allow: config.network.allow,
   });
-  const [identity] = await Promise.all([loadOrMakeIdentity(stateDir), firewall.refresh()]);
-  await opened.signWith(identity, vm.id);
+  const [people] = await Promise.all([
+    People.open({
+      ...{ stateDir, identity, vmId: vm.id, owner: owner.ed25519, clock, audit: opened },
+      onProblem: (problem, error) => log.error('people', { problem, ...errorFields(error) }),
+    }),
+    firewall.refresh(),
+  ]);
   const own = fingerprint(identity.public.ed25519);
   deps.say(`VM ${vm.name} fingerprint ${own}`);
   const seconds = { ...deps.seconds, started: deps.uptime() };
+  if (people.trouble !== undefined) deps.say(`ONLY THE OWNER MAY COME IN: ${people.trouble.message}`);
   log.info('started', { vmId: vm.id, version: VERSION, fingerprint: own });
 
   const requests = new RequestMemory();
   undo.add('end what runs', () => requests.close());
   const channels = new ChannelServer({
     identity,
-    rightsOf: (person) => rightsOf(person, owner.ed25519),
+    rightsOf: (person) => people.rightsOf(person),
     audit: opened,
     onInternalError: (method, error) => log.error('call-failed', { method, ...errorFields(error) }),
     greetingFor: (person) => requests.greeting(person),
@@ -116,12 +128,16 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
       audit: opened,
       tunnel: new Tunnel({ grants, server, ports: limits.ports, now }),
       drives: loadLate(config, log),
+      people,
+      vmId: vm.id,
       info: () => ({
         vmId: vm.id,
         name: vm.name,
         version: VERSION,
         fingerprint: own,
         ownerFingerprint: fingerprint(owner.ed25519),
+        peopleVersion: people.state.version,
+        peopleProblem: people.trouble?.message,
         startedAt: started,
         secondsToPark,
         secondsOfNode: seconds.node,
@@ -129,6 +145,10 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
       }),
     }),
   });
+
+  people.onShrunk(requests.stop.bind(requests));
+  people.onShrunk((who) => void channels.cut(who));
+  people.onShrunk((who) => void grants.closeOf(who));
 
   let secondsToPark: number | undefined;
   const firstPark = Promise.withResolvers<void>();
@@ -192,6 +212,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
       await server.close();
       client.close();
       await opened.close();
+      await lock.release();
       log.info('stopped');
     },
   };
@@ -211,7 +232,7 @@ const auditDeps = ({ log, say }: DaemonDeps, now: () => Date) => ({
 });
 
 /** A bootstrap that names another owner is an event of its own: it goes to the audit log too. */
-async function learnOwner(stateDir: string, deps: DaemonDeps, audit: AuditLog) {
+async function learnOwner(stateDir: string, deps: DaemonDeps, audit: AuditLog): Promise<Accepted> {
   try {
     const given = deps.bootstrapPath === undefined ? undefined : await readBootstrap(deps.bootstrapPath);
     return await acceptBootstrap(stateDir, given, new Date(deps.clock()));
@@ -225,6 +246,12 @@ async function learnOwner(stateDir: string, deps: DaemonDeps, audit: AuditLog) {
       });
     throw error;
   }
+}
+
+async function sayOwner(owner: Ed25519PublicKey, { say }: DaemonDeps, audit: AuditLog): Promise<void> {
+  const target = fingerprint(owner);
+  say(`owner ${target}, learned now and never replaced`);
+  await audit.record({ who: 'vmc', what: 'owner.learned', target, result: 'ok' });
 }
 
 /** Drives are loaded when somebody first asks for one: they are not needed to be reachable. */

@@ -2,20 +2,27 @@
 import type * as z from 'zod';
 import { controlMethods } from '../shared/api/index.ts';
 import type { MethodRight } from '../shared/api/rights.ts';
-import { publicError } from '../shared/errors.ts';
+import { publicError, VmcError } from '../shared/errors.ts';
+import { fingerprint } from '../shared/identity/fingerprint.ts';
 import { dispatcher } from '../shared/rpc/dispatch.ts';
 import type { Implementation } from '../shared/rpc/method.ts';
 import type { Handle } from '../shared/rpc/peer.ts';
 import type { AuditLog } from './audit/audit-log.ts';
 import type { Caller } from './channel-server/channel-server.ts';
 import type { Drives } from './drives/drives.ts';
+import type { Change, WantedStanding } from './people/decide-change.ts';
+import { describeMember, describePeople, describeProfiles } from './people/describe-people.ts';
+import type { People } from './people/people.ts';
+import { requireRight } from './people/require-right.ts';
 import type { RequestMemory } from './requests/request-memory.ts';
-import { requireRight } from './rights/rights.ts';
 import type { Tunnel } from './tunnel/tunnel.ts';
 
 export interface DispatchDeps {
   drives: () => Promise<Drives>;
   tunnel: Tunnel;
+  people: Pick<People, 'state' | 'ownerKey' | 'change' | 'reset'>;
+  /** A reset must name this VM. */
+  vmId: string;
   info: () => z.input<typeof controlMethods.systemInfo.result>;
   audit: Pick<AuditLog, 'around' | 'refuse'>;
   requests: Pick<RequestMemory, 'once'>;
@@ -27,10 +34,15 @@ interface Who {
 
 /** @returns for each caller the function that answers their requests. */
 export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
-  const { audit, tunnel, drives } = deps;
+  const { audit, tunnel, drives, people } = deps;
 
   const audited = <T>({ caller }: Who, what: string, target: string, work: () => Promise<T>): Promise<T> =>
     audit.around({ who: caller.fingerprint, what, target }, work);
+
+  const changePeople = (context: Who, what: string, target: string, change: Change, expected?: number) =>
+    audited(context, what, target, async () => ({
+      version: await people.change(context.caller.fingerprint, change, expected),
+    }));
 
   const implementation: Implementation<typeof controlMethods, Who> = {
     systemInfo: async () => deps.info(),
@@ -47,13 +59,42 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
         trimmedBytes: await (await drives()).trim(params.driveId),
       })),
     tunnelOpen: ({ certificateSha256 }, context) =>
-      audited(context, 'tunnel.open', certificateSha256, () =>
-        tunnel.open(certificateSha256, context.caller.fingerprint),
-      ),
+      audited(context, 'tunnel.open', certificateSha256, async () => {
+        await tunnel.prepare();
+        requireRight(context.caller.rights(), controlMethods.tunnelOpen.right); // it may have been taken meanwhile
+        return tunnel.open(certificateSha256, context.caller.fingerprint);
+      }),
     tunnelClose: ({ certificateSha256 }, context) =>
       audited(context, 'tunnel.close', certificateSha256, async () => ({
         closedStreams: tunnel.close(certificateSha256, context.caller.fingerprint),
       })),
+    peopleMe: async (_params, { caller }) => describeMember(people.state, caller.fingerprint),
+    peopleList: async () => describePeople(people.state, people.ownerKey),
+    peopleAdd: ({ expectedVersion, ...person }, context) => {
+      const target = `${fingerprint(person.ed25519)} ${person.name} ${standingWords(person)}`;
+      return changePeople(context, 'people.add', target, { kind: 'add', ...person }, expectedVersion);
+    },
+    peopleChange: ({ expectedVersion, ...wanted }, context) => {
+      const target = `${wanted.person} ${standingWords(wanted)}`;
+      return changePeople(context, 'people.change', target, { kind: 'change', ...wanted }, expectedVersion);
+    },
+    peopleRemove: ({ person, expectedVersion }, context) =>
+      changePeople(context, 'people.remove', person, { kind: 'remove', person }, expectedVersion),
+    peopleLeave: (_params, context) =>
+      changePeople(context, 'people.leave', context.caller.fingerprint, { kind: 'leave' }),
+    peopleReset: ({ confirm }, context) =>
+      audited(context, 'people.reset', confirm, async () => {
+        if (confirm !== deps.vmId)
+          throw new VmcError('bad-request', `This VM is ${deps.vmId}, not ${confirm}.`, 'Nothing was changed.');
+        return { version: await people.reset(context.caller.fingerprint) };
+      }),
+    profileList: async () => describeProfiles(people.state),
+    profileSet: ({ expectedVersion, name, rights }, context) => {
+      const target = `${name} ${rights.join(',')}`;
+      return changePeople(context, 'profile.set', target, { kind: 'set-profile', name, rights }, expectedVersion);
+    },
+    profileRemove: ({ name, expectedVersion }, context) =>
+      changePeople(context, 'profile.remove', name, { kind: 'remove-profile', name }, expectedVersion),
   };
 
   return (caller) => {
@@ -69,4 +110,13 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
       deps.requests.once(caller.fingerprint, request, work),
     );
   };
+}
+
+/** For the audit log: role=user profile=students, rights=files,upload. */
+function standingWords({ role, profile, rights }: WantedStanding): string {
+  const words = { role, profile, rights: rights?.join(',') };
+  return Object.entries(words)
+    .filter(([, value]) => value !== undefined)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(' ');
 }

@@ -2,8 +2,8 @@
 import type { Bootstrap } from '../shared/bootstrap.ts';
 import { VmcError } from '../shared/errors.ts';
 import { fingerprint } from '../shared/identity/fingerprint.ts';
-import { readIdentity } from './state/identity-file.ts';
-import { readOwner, storedBootstrapPath } from './state/owner.ts';
+import { storedBootstrapPath } from './state/accept-bootstrap.ts';
+import { readSelf, type Self } from './state/first-start.ts';
 import { readBootstrap } from './state/read-bootstrap.ts';
 import { readRelayAccess } from './state/relay-access.ts';
 
@@ -19,12 +19,8 @@ export interface KnownVm {
 
 /** @throws VmcError 'wrong-state' before vmc has started for the first time. */
 export async function readKnownVm(stateDir: string): Promise<KnownVm> {
-  const [identity, owner, bootstrap] = await Promise.all([
-    readIdentity(stateDir),
-    readOwner(stateDir),
-    readStoredBootstrap(stateDir),
-  ]);
-  if (identity === undefined || owner === undefined) throw notStarted();
+  const { identity, ownership: owner } = await readKnownSelf(stateDir);
+  const bootstrap = await readStoredBootstrap(stateDir);
   return {
     vmId: owner.vmId,
     name: bootstrap.vm.name,
@@ -34,6 +30,13 @@ export async function readKnownVm(stateDir: string): Promise<KnownVm> {
     backendPin: bootstrap.backend.pin,
     enrolled: (await readRelayAccess(stateDir, owner.vmId, bootstrap.backend.pin)) !== undefined,
   };
+}
+
+/** @throws VmcError 'wrong-state' before vmc has started for the first time; what `readSelf` throws. */
+export async function readKnownSelf(stateDir: string): Promise<Self> {
+  const self = await readSelf(stateDir);
+  if (self === undefined) throw notStarted();
+  return self;
 }
 
 /** @throws VmcError 'wrong-state' when there is none yet. */

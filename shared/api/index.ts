@@ -1,6 +1,7 @@
 /** Every method of a `control` channel. To add a capability: one file here, one in the feature's folder. */
 import { driveMethods } from './drive.ts';
+import { peopleMethods } from './people.ts';
 import { systemMethods } from './system.ts';
 import { tunnelMethods } from './tunnel.ts';
 
-export const controlMethods = { ...systemMethods, ...driveMethods, ...tunnelMethods };
+export const controlMethods = { ...systemMethods, ...driveMethods, ...peopleMethods, ...tunnelMethods };

@@ -16,6 +16,10 @@ export const systemMethods = {
       version: z.string(),
       fingerprint: z.string(),
       ownerFingerprint: z.string(),
+      /** Grows with each change of the people. A device that has seen a higher one knows that they were rolled back. */
+      peopleVersion: z.number().int().nonnegative(),
+      /** Why nobody but the owner may come in: the stored people cannot be trusted. */
+      peopleProblem: z.string().optional(),
       startedAt: z.number(),
       /** Seconds from the start of the vmc process to its first socket parked at the relay. */
       secondsToPark: z.number().optional(),

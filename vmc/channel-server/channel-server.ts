@@ -36,7 +36,7 @@ export class ChannelServer {
   readonly #deps: ChannelServerDeps;
   readonly #gate = new HandshakeGate(MAX_HANDSHAKES);
   readonly #replayCache = new ReplayCache();
-  readonly #channels = new Set<Channel>();
+  readonly #channels = new Map<Channel, { who: string; revoked: boolean }>();
   readonly #serving = new Set<Promise<void>>();
   readonly #stop = new AbortController();
 
@@ -56,10 +56,20 @@ export class ChannelServer {
     this.#serving.delete(serving);
   }
 
+  /** Cuts every channel of somebody whose rights shrank. They may come again, with what they still may. @returns how many. */
+  cut(who: string): number {
+    const theirs = [...this.#channels].filter(([, open]) => open.who === who);
+    for (const [channel, open] of theirs) {
+      open.revoked = true;
+      channel.abort();
+    }
+    return theirs.length;
+  }
+
   /** Closes every channel, and waits until what it still had to say to the audit log is said. */
   async close(): Promise<void> {
     this.#stop.abort();
-    await Promise.all([...this.#channels].map((channel) => channel.close()));
+    await Promise.all([...this.#channels.keys()].map((channel) => channel.close()));
     await Promise.all(this.#serving);
   }
 
@@ -88,7 +98,13 @@ export class ChannelServer {
       await this.#deps.audit.refuse({ who, what: 'channel.refused', result: 'too-many-channels' });
       return;
     }
-    this.#channels.add(channel);
+    if (this.#deps.rightsOf(channel.peer) === undefined) {
+      channel.abort(); // removed during the handshake
+      await this.#deps.audit.refuse({ who, what: 'channel.refused', result: 'forbidden' });
+      return;
+    }
+    const open = { who, revoked: false };
+    this.#channels.set(channel, open);
     void this.#deps.audit.record({ who, what: 'channel.open', target: channel.purpose, result: 'ok' });
     const caller: Caller = { fingerprint: who, rights: () => this.#deps.rightsOf(channel.peer) };
     const peer = new RpcPeer(channel, {
@@ -98,7 +114,7 @@ export class ChannelServer {
     });
     const result = await peer.ended.then(
       () => 'ok',
-      () => 'cut',
+      () => (open.revoked ? 'revoked' : 'cut'),
     );
     this.#channels.delete(channel);
     void this.#deps.audit.record({ who, what: 'channel.close', target: channel.purpose, result });

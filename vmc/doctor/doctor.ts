@@ -7,7 +7,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { loadedRules } from '../firewall/firewall.ts';
 import { readStoredBootstrap } from '../known-vm.ts';
 import { findPortOwner } from '../port22/port-owner.ts';
-import { readOwner } from '../state/owner.ts';
+import { readSelf } from '../state/first-start.ts';
 import { readBootstrap } from '../state/read-bootstrap.ts';
 import { readRelayAccess } from '../state/relay-access.ts';
 import { askBackend } from './ask-backend.ts';
@@ -100,7 +100,7 @@ async function checkDisk(path: string): Promise<Result> {
 }
 
 async function checkOwner(stateDir: string, bootstrap: Bootstrap | undefined): Promise<Result> {
-  const known = await readOwner(stateDir);
+  const known = (await readSelf(stateDir))?.ownership;
   if (known === undefined) return bad('no owner has been learned', 'vmc learns it at its first start');
   const { fingerprint } = await import('../../shared/identity/fingerprint.ts');
   const text = fingerprint(known.owner.ed25519);

@@ -81,6 +81,13 @@ export class Grants {
     return this.#end(certificateSha256);
   }
 
+  /** Ends all grants of a person whose rights shrank. @returns how many streams were cut. */
+  closeOf(person: string): number {
+    return [...this.#entries.values()]
+      .filter(({ grant }) => grant.person === person)
+      .reduce((cut, { grant }) => cut + this.#end(grant.certificateSha256), 0);
+  }
+
   closeAll(): void {
     for (const certificateSha256 of [...this.#entries.keys()]) this.#end(certificateSha256);
   }

@@ -22,17 +22,22 @@ export interface OpenedTunnel {
 export class Tunnel {
   readonly #deps: TunnelDeps;
   #certificate: Promise<string> | undefined;
+  #certificateSha256 = '';
 
   constructor(deps: TunnelDeps) {
     this.#deps = deps;
   }
 
-  /** @throws VmcError 'already-exists', 'limit'. */
-  async open(certificateSha256: string, person: string): Promise<OpenedTunnel> {
+  /** Before `open`, which waits for nothing: so the caller's rights can be looked at right before it. */
+  async prepare(): Promise<void> {
     this.#certificate ??= this.#makeCertificate();
-    const serverCertificateSha256 = await this.#certificate;
+    this.#certificateSha256 = await this.#certificate;
+  }
+
+  /** @throws VmcError 'already-exists', 'limit'. */
+  open(certificateSha256: string, person: string): OpenedTunnel {
     const { expiresAt } = this.#deps.grants.open(certificateSha256, person);
-    return { ports: [...this.#deps.ports], serverCertificateSha256, expiresAt };
+    return { ports: [...this.#deps.ports], serverCertificateSha256: this.#certificateSha256, expiresAt };
   }
 
   /** @returns how many streams were cut. @throws VmcError 'not-found'. */

@@ -1,23 +1,22 @@
-/** A fake VM: real enrolment, relay socket, channel, dispatcher and tunnel server; drives only in memory. */
+/** A fake VM: real enrolment, relay socket, channels, rights, dispatcher and tunnel server; drives only in memory. */
 
 import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import type { WebSocket } from 'ws';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { DriveStatus } from '../../../shared/api/drive.ts';
-import { controlMethods } from '../../../shared/api/index.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { Bootstrap } from '../../../shared/bootstrap.ts';
 import { equalBytes } from '../../../shared/bytes.ts';
-import { ReplayCache } from '../../../shared/channel/replay-cache.ts';
-import { acceptChannel } from '../../../shared/channel/run-handshake.ts';
-import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
 import { VmcError } from '../../../shared/errors.ts';
 import { fingerprint } from '../../../shared/identity/fingerprint.ts';
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
 import type { RelayAccess } from '../../../shared/rest-api/vm-enrol.ts';
-import { dispatcher } from '../../../shared/rpc/dispatch.ts';
-import type { Implementation } from '../../../shared/rpc/method.ts';
-import { RpcPeer } from '../../../shared/rpc/peer.ts';
+import { ChannelServer } from '../../../vmc/channel-server/channel-server.ts';
+import { makeDispatch } from '../../../vmc/dispatch.ts';
+import type { Drives } from '../../../vmc/drives/drives.ts';
+import { People } from '../../../vmc/people/people.ts';
 import { RequestMemory } from '../../../vmc/requests/request-memory.ts';
 import { Grants } from '../../../vmc/tunnel/grants.ts';
 import { Tunnel } from '../../../vmc/tunnel/tunnel.ts';
@@ -37,8 +36,12 @@ export class FakeVm {
   requests = new RequestMemory();
   readonly #client: BackendClient;
   readonly #abort = new AbortController();
-  readonly #replayCache = new ReplayCache();
-  readonly #peers = new Set<RpcPeer>();
+  /** Refuses everybody, the owner too. */
+  knowsNobody = false;
+  /** Tells another version than the true one. */
+  peopleVersion: number | undefined;
+  #stateDir: string | undefined;
+  #channels: ChannelServer | undefined;
   readonly #server: TunnelServer;
   readonly #tunnel: Tunnel;
   #parked: { close(): void } | undefined;
@@ -63,6 +66,8 @@ export class FakeVm {
   /** Enrols, and keeps one socket parked. Resolves when the first is. */
   async park(): Promise<void> {
     const { vm, enrolToken } = this.bootstrap;
+    this.#stateDir = await mkdtemp(join(tmpdir(), 'vmc-fake-'));
+    this.#channels = await this.#makeChannels(this.#stateDir);
     const access = await this.#client.enrolVm(this.identity, vm.id, enrolToken);
     const first = Promise.withResolvers<void>();
     this.#running = this.#keepParked(access, first.resolve).catch(first.reject);
@@ -73,9 +78,10 @@ export class FakeVm {
     this.#abort.abort();
     this.#parked?.close();
     await this.#running.catch(() => {});
-    await Promise.all([...this.#peers].map((peer) => peer.close()));
+    await this.#channels?.close();
     await this.#server.close();
     this.#client.close();
+    if (this.#stateDir !== undefined) await rm(this.#stateDir, { recursive: true, force: true });
   }
 
   async #keepParked({ relays, pass }: RelayAccess, onParked: () => void): Promise<void> {
@@ -88,37 +94,8 @@ export class FakeVm {
       onParked();
       const socket = await parked.paired.catch(() => undefined);
       if (socket === undefined) return;
-      void this.#serve(socket).catch(() => {});
+      void this.#channels?.serve(socket);
     }
-  }
-
-  async #serve(socket: WebSocket): Promise<void> {
-    const transport = webSocketTransport(socket);
-    socket.resume();
-    const channel = await acceptChannel(transport, {
-      identity: this.identity,
-      authorize: (peer) => equalBytes(peer, this.bootstrap.owner.ed25519),
-      replayCache: this.#replayCache,
-    });
-    const person = fingerprint(channel.peer);
-    const { requests } = this;
-    const handle = dispatcher(
-      controlMethods,
-      this.#implementation(),
-      () => {},
-      {},
-      (request, work) => requests.once(person, request, work),
-    );
-    const peer = new RpcPeer(channel, {
-      greeting: requests.greeting(person),
-      handle: (method, params, context) => {
-        this.calls.push(method);
-        return handle(method, params, context);
-      },
-    });
-    this.#peers.add(peer);
-    await peer.ended.catch(() => {});
-    this.#peers.delete(peer);
   }
 
   #status(driveId: string): DriveStatus {
@@ -130,38 +107,76 @@ export class FakeVm {
     return status;
   }
 
-  #implementation(): Implementation<typeof controlMethods, object> {
-    const person = fingerprint(this.bootstrap.owner.ed25519);
-    const { id: vmId, name } = this.bootstrap.vm;
+  /** In memory. */
+  #drives(): Pick<Drives, 'list' | 'format' | 'open' | 'close' | 'trim'> {
     return {
-      systemInfo: async () => ({
-        vmId,
-        name,
-        version: '0',
-        fingerprint: fingerprint(this.identity.public.ed25519),
-        ownerFingerprint: person,
-        startedAt: 0,
-        secondsOfNode: 0.03,
-        rssBytes: 1,
-      }),
-      systemPing: async ({ payload }) => ({ payload }),
-      driveList: async () => ({ drives: [...this.drives.values()] }),
-      driveFormat: async ({ driveId, key, overwrite }, { progress }) => {
+      list: async () => [...this.drives.values()],
+      format: async ({ driveId, key, overwrite }, { progress }) => {
         if (this.#status(driveId).state !== 'blank' && overwrite !== driveId)
           throw new VmcError('not-blank', 'It holds data.', 'Pass its id again.');
         await this.onFormat((step) => progress({ step }));
         this.keys.set(driveId, key);
         return this.#set({ driveId, state: 'locked', fileSystem: 'ext4' });
       },
-      driveOpen: async ({ driveId, key, name: folder, readOnly }) => {
+      open: async ({ driveId, key, name: folder, readOnly }) => {
         const wanted = this.keys.get(driveId);
         if (wanted === undefined || !equalBytes(wanted, key)) throw new VmcError('wrong-key', 'The key does not fit.');
         return this.#set({ driveId, state: 'mounted', mountPoint: `/mnt/${folder}`, readOnly, fileSystem: 'ext4' });
       },
-      driveClose: async ({ driveId }) => this.#set({ driveId, state: 'locked' }),
-      driveTrim: async () => ({ trimmedBytes: 4096 }),
-      tunnelOpen: ({ certificateSha256 }) => this.#tunnel.open(certificateSha256, person),
-      tunnelClose: async ({ certificateSha256 }) => ({ closedStreams: this.#tunnel.close(certificateSha256, person) }),
+      close: async (driveId) => this.#set({ driveId, state: 'locked' }),
+      trim: async () => 4096,
     };
+  }
+
+  /** The real rights, dispatcher and channels, as daemon.ts puts them together. */
+  async #makeChannels(stateDir: string): Promise<ChannelServer> {
+    const { vm, owner } = this.bootstrap;
+    const audit = {
+      record: async () => {},
+      refuse: async () => {},
+      around: <T>(_event: unknown, work: () => Promise<T>) => work(),
+    };
+    const people = await People.open({
+      ...{ stateDir, identity: this.identity, vmId: vm.id, owner: owner.ed25519, clock: Date.now, audit },
+      onProblem: (_problem, error) => {
+        throw error;
+      },
+    });
+    const dispatch = makeDispatch({
+      ...{ audit, people, vmId: vm.id, tunnel: this.#tunnel },
+      requests: { once: (...request) => this.requests.once(...request) },
+      drives: async () => this.#drives() as Drives,
+      info: () => ({
+        vmId: vm.id,
+        name: vm.name,
+        version: '0',
+        fingerprint: fingerprint(this.identity.public.ed25519),
+        ownerFingerprint: fingerprint(owner.ed25519),
+        peopleVersion: this.peopleVersion ?? people.state.version,
+        startedAt: 0,
+        secondsOfNode: 0.03,
+        rssBytes: 1,
+      }),
+    });
+    const channels = new ChannelServer({
+      identity: this.identity,
+      rightsOf: (person) => (this.knowsNobody ? undefined : people.rightsOf(person)),
+      audit,
+      onInternalError: () => {},
+      greetingFor: (person) => this.requests.greeting(person),
+      handleFor: (caller) => {
+        const handle = dispatch(caller);
+        return (method, params, context) => {
+          this.calls.push(method);
+          return handle(method, params, context);
+        };
+      },
+    });
+    people.onShrunk((who) => {
+      this.requests.stop(who);
+      channels.cut(who);
+      this.grants.closeOf(who);
+    });
+    return channels;
   }
 }

@@ -90,7 +90,7 @@ t.test('C3 a second person sees nothing of it; a VM that does not know its calle
   t.strictSame((await bob.ok('vm', 'list', '--json')).json(), { vms: [] });
 
   const vm = world.vms.get('private') as FakeVm;
-  Object.assign(vm.bootstrap, { owner: generateIdentity().public });
+  vm.knowsNobody = true;
   const closed = await ada.run('vm', 'info', 'private');
   t.equal(closed.code, 76);
   t.match(closed.io.errors(), /closed the connection during the handshake/);

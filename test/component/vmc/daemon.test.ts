@@ -181,6 +181,7 @@ await inNamespace(import.meta.url, () => {
       [
         'log.file undefined',
         'log.checkpoint undefined',
+        'owner.learned ok',
         'channel.open ok',
         'drive.trim begun',
         'drive.trim wrong-state',

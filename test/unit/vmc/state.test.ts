@@ -1,25 +1,20 @@
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { type Bootstrap, encodeBootstrap } from '../../../shared/bootstrap.ts';
 import { generateIdentity } from '../../../shared/identity/identity.ts';
 import { PASS_BYTES } from '../../../shared/relay/ticket.ts';
-import { loadOrMakeIdentity } from '../../../vmc/state/identity-file.ts';
-import { acceptBootstrap, readOwner } from '../../../vmc/state/owner.ts';
 import { parseBootstrap } from '../../../vmc/state/read-bootstrap.ts';
 import { readRelayAccess, relayAccessPath, writeRelayAccess } from '../../../vmc/state/relay-access.ts';
 import { openStateFolder } from '../../../vmc/state/state-folder.ts';
 
 const ann = generateIdentity();
-const eve = generateIdentity();
-const now = new Date('2026-11-22T00:00:00Z');
-const bootstrapOf = (owner = ann, more: Partial<Bootstrap> = {}): Bootstrap => ({
+const bootstrapOf = (): Bootstrap => ({
   version: 1,
   vm: { id: 'vm-0123456789ab', name: 'data' },
   backend: { url: 'https://10.91.2.1:8443', pin: 'ab'.repeat(32) },
-  owner: owner.public,
+  owner: ann.public,
   enrolToken: new Uint8Array(32).fill(9),
-  ...more,
 });
 
 t.test('a bootstrap that is wrong names the field, never its value', async (t) => {
@@ -48,60 +43,6 @@ t.test('a bootstrap that is wrong names the field, never its value', async (t) =
       }
     });
   }
-});
-
-t.test('C3 the owner is learned once and never replaced', async (t) => {
-  const dir = t.testdir();
-  await t.rejects(acceptBootstrap(dir, undefined, now), { code: 'bad-config', hint: /vmc\.bootstrap/ });
-  t.same(readdirSync(dir), [], 'nothing was written');
-  await acceptBootstrap(dir, bootstrapOf(), now);
-  const learned = readFileSync(join(dir, 'owner.json'), 'utf8');
-  t.equal(statSync(join(dir, 'owner.json')).mode & 0o777, 0o600);
-  t.same((await readOwner(dir))?.owner.ed25519, ann.public.ed25519);
-
-  for (const wrong of [
-    bootstrapOf(eve),
-    bootstrapOf(ann, { owner: { ...ann.public, x25519: eve.public.x25519 } }),
-    bootstrapOf(ann, { vm: { id: 'vm-ffffffffffff', name: 'data' } }),
-  ]) {
-    const stored = readFileSync(join(dir, 'bootstrap.json'), 'utf8');
-    await t.rejects(acceptBootstrap(dir, wrong, now), { code: 'owner-mismatch' });
-    t.equal(readFileSync(join(dir, 'owner.json'), 'utf8'), learned);
-    t.equal(readFileSync(join(dir, 'bootstrap.json'), 'utf8'), stored);
-  }
-  const moved = bootstrapOf(ann, { backend: { url: 'https://10.0.0.9:8443', pin: 'cd'.repeat(32) } });
-  await acceptBootstrap(dir, moved, now);
-  t.same((await acceptBootstrap(dir, undefined, now)).backend, moved.backend, 'without a credential: the latest one');
-  t.equal(readFileSync(join(dir, 'owner.json'), 'utf8'), learned);
-});
-
-t.test('a crash between learning and storing leaves nothing learned', async (t) => {
-  const dir = t.testdir({ 'bootstrap.json': encodeBootstrap(bootstrapOf(eve)) });
-  await t.rejects(acceptBootstrap(dir, undefined, now), { code: 'bad-config' }, 'a copy alone counts for nothing');
-  t.same((await acceptBootstrap(dir, bootstrapOf(), now)).owner.ed25519, ann.public.ed25519);
-});
-
-t.test('two starts at once learn one owner', async (t) => {
-  const dir = t.testdir();
-  const results = await Promise.allSettled([ann, eve].map((who) => acceptBootstrap(dir, bootstrapOf(who), now)));
-  t.same(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
-});
-
-t.test('a damaged owner file is an error, not a new owner', async (t) => {
-  const dir = t.testdir({ 'owner.json': '{' });
-  await t.rejects(acceptBootstrap(dir, bootstrapOf(), now), { code: 'bad-data' });
-});
-
-t.test('the identity is made once, 0600, and damage is an error', async (t) => {
-  const dir = t.testdir();
-  const [first, second] = await Promise.all([loadOrMakeIdentity(dir), loadOrMakeIdentity(dir)]);
-  t.same(first, second, 'two starts at once: one identity');
-  t.same(await loadOrMakeIdentity(dir), first, 'its secret half survives being read');
-  t.equal(statSync(join(dir, 'identity')).mode & 0o777, 0o600);
-  const bytes = readFileSync(join(dir, 'identity'));
-  bytes[40] = (bytes[40] ?? 0) ^ 1;
-  writeFileSync(join(dir, 'identity'), bytes);
-  await t.rejects(loadOrMakeIdentity(dir), { code: 'bad-data', message: new RegExp(dir) });
 });
 
 t.test('the state folder is closed to others; enrolment is remembered for one backend', async (t) => {
