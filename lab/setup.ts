@@ -32,6 +32,14 @@ export const LAB_PACKAGES = [
   'xfsprogs',
 ] as const;
 
+/** What `npm run bench` runs beside Node, and nobody else. */
+export const BENCH_PACKAGES = [
+  'libatomic1',
+  'openssh-client',
+  'openssh-server', // what the channel is compared with
+  'util-linux', // taskset, prlimit
+] as const;
+
 /** Names from the output of dpkg-query `${Package} ${db:Status-Abbrev}\n`: installed ones are `ii` or held `hi`. */
 export function installedFrom(output: string): Set<string> {
   const lines = output.split('\n').map((line) => line.trim().split(/\s+/));

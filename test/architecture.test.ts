@@ -4,7 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 import t from 'tap';
 
 const PRODUCTS = ['vmc', 'host-agent', 'backend', 'connect'];
-const SUPPORT = ['lab', 'packaging', 'demo', 'scripts', 'test'];
+const SUPPORT = ['lab', 'packaging', 'demo', 'bench', 'scripts', 'test'];
 
 interface Import {
   from: string;

@@ -1,0 +1,90 @@
+/** The real backend in a process of its own, with one person and any number of enrolled VMs. */
+import { randomBytes } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { initStateFolder } from '../../backend/state-folder.ts';
+import { openStore } from '../../backend/store/store.ts';
+import { startProcess } from '../../lab/process.ts';
+import { program } from '../../lab/programs.ts';
+import { encodeIdentitySecret, generateIdentity, type Identity } from '../../shared/identity/identity.ts';
+import { publicIdentityToJson } from '../../shared/identity/public-identity.ts';
+import { toBase64 } from '../../shared/names.ts';
+import { fileIn, type Site } from '../site.ts';
+import { withLimits } from '../worker.ts';
+
+const READY_MS = 30_000;
+/** Descriptors: one for each socket, and some for itself. */
+const SPARE_FILES = 256;
+
+export interface SampleBackend {
+  readonly relay: { url: string; pin: string };
+  readonly pid: number;
+  /** Secrets, for the stdin of whoever plays the part. */
+  readonly person: string;
+  /** All VMs here have the same keys, which the relay does not mind. */
+  readonly vm: string;
+  readonly vmKey: string;
+  readonly vmIds: readonly string[];
+}
+
+/** @param name of its folder and its log. */
+export async function startSampleBackend(site: Site, name: string, vms: number): Promise<SampleBackend> {
+  const stateDir = fileIn(site, name);
+  const { keys } = await initStateFolder(stateDir, new Date());
+  const person = generateIdentity();
+  const vm = generateIdentity();
+  const vmIds = Array.from({ length: vms }, (_, i) => `vm-${i.toString(16).padStart(12, '0')}`);
+  fillStore(stateDir, person, vm, vmIds);
+  const config = `${stateDir}.toml`;
+  await writeFile(
+    config,
+    [
+      'publicUrl = "https://127.0.0.1:1"',
+      `stateDir = "${stateDir}"`,
+      'listen = { address = "127.0.0.1", port = 0 }',
+      `limits = { connections = ${vms + 1000}, connectionsPerAddress = ${vms + 1000} }`,
+      '',
+    ].join('\n'),
+  );
+  site.signal.throwIfAborted();
+  const [node, main] = program('backend');
+  const daemon = await startProcess({
+    lab: site.lab,
+    name,
+    argv: withLimits([node, main, 'daemon', '--config', config], { files: vms + SPARE_FILES }),
+    logFile: fileIn(site, `${name}.log`),
+  });
+  site.undo.add(name, () => daemon.stop());
+  const url = (await daemon.waitForLine(/"event":"listening","url":"([^"]+)"/, READY_MS))[1] as string;
+  return {
+    relay: { url, pin: keys.pin },
+    pid: daemon.pid,
+    person: toBase64(encodeIdentitySecret(person)),
+    vm: toBase64(encodeIdentitySecret(vm)),
+    vmKey: toBase64(vm.public.ed25519),
+    vmIds,
+  };
+}
+
+/** What claiming an account, adding a host, making VMs and enrolling them would leave in the store. */
+function fillStore(stateDir: string, person: Identity, vm: Identity, vmIds: readonly string[]): void {
+  const store = openStore(stateDir);
+  const keysOf = ({ public: who }: Identity) => ({
+    ed25519: who.ed25519,
+    identity: JSON.stringify(publicIdentityToJson(who)),
+  });
+  const createdAt = Date.now();
+  const tokenHash = randomBytes(32); // of a token that nobody has
+  const ownerId = 'user-000000000000';
+  const hostId = 'host-000000000000';
+  store.transaction(() => {
+    store.accounts.add({ userId: ownerId, name: 'bench', role: 'super-admin', ...keysOf(person), createdAt });
+    store.hosts.add({ hostId, name: 'bench', tokenHash, createdAt });
+    for (const [i, vmId] of vmIds.entries()) {
+      const size = { cores: 1, memoryMiB: 512 };
+      store.vms.add({ vmId, name: `vm${i}`, ownerId, hostId, image: 'none', ...size, tokenHash, createdAt });
+      store.vms.enrol(vmId, keysOf(vm));
+      store.vms.setMade(vmId);
+    }
+  });
+  store.close();
+}

@@ -1,0 +1,71 @@
+/** What the bench answers: one JSON object, or a table for a person. */
+import { table } from '../shared/cli/program.ts';
+import type { Machine } from './machine.ts';
+import type { Settings } from './site.ts';
+import { type Figures, rounded } from './statistics.ts';
+import type { Goal, Suite, SuiteResult } from './suite.ts';
+
+export interface Report {
+  suite: string;
+  seconds: number;
+  machine: Machine;
+  settings: Settings;
+  goals: (Goal & { value: number; met: boolean })[];
+  extra: Record<string, number>;
+  rounds: Record<string, number[]>;
+  /** The figures of the suite are beside these, by their own names. */
+  [figure: string]: unknown;
+}
+
+export interface ReportParts {
+  suite: Suite;
+  result: SuiteResult;
+  machine: Machine;
+  settings: Settings;
+  /** Seconds that all of it took. */
+  seconds: number;
+}
+
+export function makeReport({ suite, result, machine, settings, seconds }: ReportParts): Report {
+  const { medians } = result;
+  const main = suite.figures.filter((name) => medians[name] !== undefined);
+  const others = Object.keys(medians).filter((name) => !suite.figures.includes(name));
+  return {
+    suite: suite.name,
+    ...pick(medians, main),
+    goals: suite.goals.flatMap((goal) => judge(goal, medians[goal.figure])),
+    extra: pick(medians, others),
+    rounds: Object.fromEntries(Object.entries(result.rounds).map(([name, values]) => [name, values.map(rounded)])),
+    machine,
+    settings,
+    seconds: rounded(seconds),
+  };
+}
+
+const pick = (medians: Figures, names: readonly string[]): Record<string, number> =>
+  Object.fromEntries(names.map((name) => [name, rounded(medians[name] as number)]));
+
+function judge(goal: Goal, value: number | undefined): Report['goals'] {
+  if (value === undefined) return [];
+  const met = value >= (goal.atLeast ?? -Infinity) && value <= (goal.atMost ?? Infinity);
+  return [{ ...goal, value: rounded(value), met }];
+}
+
+export function reportTable(suite: Suite, report: Report): string {
+  const row = (name: string, value: unknown): string[] => [name, String(value), goalText(report, name)];
+  const main = suite.figures.filter((name) => report[name] !== undefined).map((name) => row(name, report[name]));
+  const extra = Object.entries(report.extra).map(([name, value]) => row(`  ${name}`, value));
+  const { machine, settings } = report;
+  return [
+    table([...main, ...extra]),
+    '',
+    `Medians of ${settings.rounds} rounds. ${machine.cores} cores of ${machine.cpu}, Linux ${machine.kernel}, Node ${machine.node}, OpenSSL ${machine.openssl}; load at the start ${machine.loadAtStart.toFixed(1)}; ${report.seconds} s in all.`,
+  ].join('\n');
+}
+
+function goalText(report: Report, figure: string): string {
+  const goal = report.goals.find((it) => it.figure === figure);
+  if (goal === undefined) return '';
+  const bound = goal.atLeast === undefined ? `at most ${goal.atMost}` : `at least ${goal.atLeast}`;
+  return `${goal.met ? 'meets' : 'MISSES'} the goal: ${bound}`;
+}

@@ -1,0 +1,61 @@
+import t from 'tap';
+import { makeReport, reportTable } from '../../../bench/report.ts';
+import { byFigure, median, parseCpuList, rounded } from '../../../bench/statistics.ts';
+import type { Suite } from '../../../bench/suite.ts';
+
+t.test('median: odd, even, unsorted, none', async (t) => {
+  t.equal(median([9, 1, 10]), 9, 'sorted as numbers, not as text');
+  t.equal(median([4, 1, 3, 2]), 2.5);
+  t.equal(median([7]), 7);
+  t.throws(() => median([]), RangeError);
+});
+
+t.test('figures of several rounds, in order; some come only once', async (t) => {
+  t.strictSame(byFigure([{ a: 1, b: 2 }, { a: 3 }]), { a: [1, 3], b: [2] });
+});
+
+t.test('three digits, and whole numbers whole', async (t) => {
+  t.strictSame([0.123456, 12.3456, 1234.56, 56_789.4, 0].map(rounded), [0.123, 12.3, 1235, 56_789, 0]);
+});
+
+t.test('lists of CPUs as the kernel writes them', async (t) => {
+  t.strictSame(parseCpuList('0-2,5\n'), [0, 1, 2, 5]);
+  t.strictSame(parseCpuList('7'), [7]);
+  t.strictSame(parseCpuList(''), []);
+});
+
+t.test('the report: figures by name, extras apart, goals judged only where something was measured', async (t) => {
+  const suite: Suite = {
+    name: 'sample',
+    packages: [],
+    services: [],
+    measurements: [],
+    figures: ['fast', 'small', 'never'],
+    derive: () => ({}),
+    goals: [
+      { figure: 'fast', atLeast: 10 },
+      { figure: 'small', atMost: 5 },
+      { figure: 'never', atLeast: 1 },
+    ],
+  };
+  const report = makeReport({
+    suite,
+    result: { medians: { fast: 10, small: 5.5, other: 1 }, rounds: { fast: [9, 10, 11], small: [5.5], other: [1] } },
+    machine: { cpu: 'a', cores: 2, memoryBytes: 1, kernel: 'b', node: 'c', openssl: 'd', loadAtStart: 0 },
+    settings: { rounds: 3, seconds: 1, parked: 1 },
+    seconds: 4,
+  });
+  t.match(report, { fast: 10, small: 5.5, extra: { other: 1 } });
+  t.notOk('never' in report);
+  t.strictSame(
+    report.goals.map(({ figure, met }) => [figure, met]),
+    [
+      ['fast', true],
+      ['small', false],
+    ],
+  );
+  t.match(
+    reportTable(suite, report),
+    /fast +10 +meets the goal: at least 10\nsmall +5\.5 +MISSES the goal: at most 5\n/,
+  );
+});
