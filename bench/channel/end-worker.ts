@@ -15,18 +15,20 @@ import { base64Schema, sha256HexSchema, vmIdSchema } from '../../shared/names.ts
 import { makeCertificate, spkiPin } from '../../shared/net/certificate.ts';
 import { pinnedAgent } from '../../shared/net/pinned-agent.ts';
 import { TLS_OPTIONS } from '../../shared/net/tls.ts';
+import { PASS_BYTES } from '../../shared/relay/ticket.ts';
 import { ownCpuSeconds, serveWorker } from '../serve-worker.ts';
 import { channelLine, type Line, plainLine, receiveBytes, sendPattern } from './line.ts';
 
 const addressSchema = z.strictObject({ url: z.string(), pin: sha256HexSchema });
 const identitySchema = base64Schema(164, 164).transform(decodeIdentitySecret);
-const parkSchema = z.strictObject({
+const sideSchema = z.strictObject({
   relay: addressSchema,
   vmId: vmIdSchema,
   identity: identitySchema,
   channel: z.boolean(),
 });
-const callSchema = parkSchema.extend({ peer: ed25519Schema });
+const parkSchema = sideSchema.extend({ pass: base64Schema(PASS_BYTES, PASS_BYTES) });
+const callSchema = sideSchema.extend({ peer: ed25519Schema });
 const sendSchema = z.strictObject({ bytes: z.int().positive() });
 const receiveSchema = sendSchema.extend({ hashed: z.boolean() });
 
@@ -55,8 +57,8 @@ serveWorker({
 
   /** Parks as vmc does. */
   async park(input) {
-    const { relay, vmId, identity, channel } = parkSchema.parse(input);
-    const { paired } = await new VmClient(relay).parkAtRelay(identity, vmId);
+    const { relay, vmId, identity, pass, channel } = parkSchema.parse(input);
+    const { paired } = await new VmClient(relay).parkAtRelay(relay, identity, vmId, pass);
     const accept = async (socket: WebSocket): Promise<Line> => {
       if (!channel) return plainLine(socket);
       const options = { identity, authorize: () => true, replayCache: new ReplayCache() };

@@ -2,12 +2,17 @@
 import * as z from 'zod';
 import { ReplayCache } from '../../shared/channel/replay-cache.ts';
 import { acceptChannel, openChannel } from '../../shared/channel/run-handshake.ts';
+import type { Cryptography } from '../../shared/identity/cryptography.ts';
 import { generateIdentity } from '../../shared/identity/identity.ts';
+import { native } from '../../shared/identity/native.ts';
+import { portable } from '../../shared/identity/portable.ts';
 import { ownCpuSeconds, serveWorker } from '../serve-worker.ts';
 import { Post } from './post.ts';
 
 /** Handshakes under way at once: their steps are taken side by side, as by a vmc that many people reach at once. */
-const BATCH = 64;
+const BATCH = 32;
+/** Those that rest while the other side's clock runs are not to be given up, however slow the machine. */
+const DEADLINE_MS = 120_000;
 /** Hellos that the default cache remembers of one person; with more it would refuse. */
 const CACHE_SERVES = 2_048;
 
@@ -28,7 +33,7 @@ async function spend(spent: Spent, work: () => Promise<unknown>): Promise<void> 
 }
 
 /** One step of one side for all handshakes of the batch; then the other side's. */
-async function batch(replayCache: ReplayCache, vmc: Spent, device: Spent): Promise<void> {
+async function batch(by: Cryptography, replayCache: ReplayCache, vmc: Spent, device: Spent): Promise<void> {
   const devices = Array.from({ length: BATCH }, () => new Post());
   const vmcs = devices.map(() => new Post());
   let opening: Promise<unknown>[] = [];
@@ -36,13 +41,15 @@ async function batch(replayCache: ReplayCache, vmc: Spent, device: Spent): Promi
   await spend(device, () => {
     opening = devices.map((transport, i) => {
       const identity = people[i % people.length] as (typeof people)[number];
-      return openChannel(transport, { identity, peer: vm.public.ed25519, purpose: 'control' });
+      const peer = vm.public.ed25519;
+      return openChannel(transport, { identity, peer, purpose: 'control', cryptography: by, deadlineMs: DEADLINE_MS });
     });
     return Promise.all(devices.map((post) => post.waiting()));
   });
   carry(devices, vmcs);
   await spend(vmc, () => {
-    accepting = vmcs.map((transport) => acceptChannel(transport, { identity: vm, authorize: () => true, replayCache }));
+    const options = { identity: vm, authorize: () => true, replayCache, deadlineMs: DEADLINE_MS };
+    accepting = vmcs.map((transport) => acceptChannel(transport, options));
     return Promise.all(vmcs.map((post) => post.waiting()));
   });
   carry(vmcs, devices);
@@ -61,11 +68,11 @@ function carry(from: readonly Post[], to: readonly Post[]): void {
   for (const [i, post] of from.entries()) to[i]?.take(post.takeSent());
 }
 
-const inputSchema = z.strictObject({ seconds: z.number() });
+const inputSchema = z.strictObject({ seconds: z.number(), device: z.enum(['native', 'portable']) });
 
 serveWorker({
   async run(input) {
-    const { seconds } = inputSchema.parse(input);
+    const { seconds, device: by } = inputSchema.parse(input);
     const vmc: Spent = { cpu: 0, wall: 0 };
     const device: Spent = { cpu: 0, wall: 0 };
     const until = performance.now() + seconds * 1000;
@@ -73,7 +80,7 @@ serveWorker({
     let cache = new ReplayCache();
     do {
       if (handshakes % CACHE_SERVES === 0) cache = new ReplayCache();
-      await batch(cache, vmc, device);
+      await batch({ native, portable }[by], cache, vmc, device);
       handshakes += BATCH;
     } while (performance.now() < until);
     return { handshakes, vmc, device };

@@ -36,10 +36,10 @@ export const parked: Measurement = {
     return async () => {
       const before = await residentBytes(backend.pid);
       const started = performance.now();
-      const { relay, vm: identity, vmIds } = backend;
+      const { relay, vm: identity, vms } = backend;
       const answers = await Promise.all(
         clients.map((client, i) =>
-          client.ask('park', { relay, identity, vmIds: vmIds.filter((_, at) => at % CLIENTS === i) }, parkedSchema),
+          client.ask('park', { relay, identity, vms: vms.filter((_, at) => at % CLIENTS === i) }, parkedSchema),
         ),
       );
       const seconds = (performance.now() - started) / 1000;

@@ -45,8 +45,8 @@ async function pair(site: Site, backend: SampleBackend, index: number, channel: 
   const kind = channel ? 'channel' : 'plain';
   const vm = await startWorker(site, { name: `relay-vmc-${kind}`, script });
   const device = await startWorker(site, { name: `relay-device-${kind}`, script });
-  const common = { relay: backend.relay, vmId: backend.vmIds[index], channel };
-  await vm.ask('park', { ...common, identity: backend.vm }, nothing);
+  const common = { relay: backend.relay, vmId: backend.vms[index]?.vmId, channel };
+  await vm.ask('park', { ...common, identity: backend.vm, pass: backend.vms[index]?.pass }, nothing);
   await device.ask('call', { ...common, identity: backend.person, peer: backend.vmKey }, nothing);
   return [device, vm];
 }

@@ -3,15 +3,19 @@ import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { initStateFolder } from '../../backend/state-folder.ts';
 import { openStore } from '../../backend/store/store.ts';
+import { initTicketKey } from '../../backend/tickets/ticket-key.ts';
+import { PASS_MS } from '../../backend/tickets/ticket-office.ts';
 import { startProcess } from '../../lab/process.ts';
 import { program } from '../../lab/programs.ts';
 import { encodeIdentitySecret, generateIdentity, type Identity } from '../../shared/identity/identity.ts';
 import { publicIdentityToJson } from '../../shared/identity/public-identity.ts';
 import { toBase64 } from '../../shared/names.ts';
+import { makePass } from '../../shared/relay/ticket.ts';
 import { fileIn, type Site } from '../site.ts';
 import { withLimits } from '../worker.ts';
 
 const READY_MS = 30_000;
+const OWNER = 'user-000000000000';
 /** Descriptors: one for each socket, and some for itself. */
 const SPARE_FILES = 256;
 
@@ -23,7 +27,13 @@ export interface SampleBackend {
   /** All VMs here have the same keys, which the relay does not mind. */
   readonly vm: string;
   readonly vmKey: string;
-  readonly vmIds: readonly string[];
+  readonly vms: readonly SampleVm[];
+}
+
+export interface SampleVm {
+  readonly vmId: string;
+  /** What the relay lets it park with. */
+  readonly pass: string;
 }
 
 /** @param name of its folder and its log. */
@@ -34,6 +44,9 @@ export async function startSampleBackend(site: Site, name: string, vms: number):
   const vm = generateIdentity();
   const vmIds = Array.from({ length: vms }, (_, i) => `vm-${i.toString(16).padStart(12, '0')}`);
   fillStore(stateDir, person, vm, vmIds);
+  const { seed } = await initTicketKey(stateDir);
+  const expiresAt = Date.now() + PASS_MS;
+  const vmKey = vm.public.ed25519;
   const config = `${stateDir}.toml`;
   await writeFile(
     config,
@@ -41,6 +54,7 @@ export async function startSampleBackend(site: Site, name: string, vms: number):
       'publicUrl = "https://127.0.0.1:1"',
       `stateDir = "${stateDir}"`,
       'listen = { address = "127.0.0.1", port = 0 }',
+      `relay = { idlePerOwner = ${vms + 1} }`,
       `limits = { connections = ${vms + 1000}, connectionsPerAddress = ${vms + 1000} }`,
       '',
     ].join('\n'),
@@ -60,8 +74,8 @@ export async function startSampleBackend(site: Site, name: string, vms: number):
     pid: daemon.pid,
     person: toBase64(encodeIdentitySecret(person)),
     vm: toBase64(encodeIdentitySecret(vm)),
-    vmKey: toBase64(vm.public.ed25519),
-    vmIds,
+    vmKey: toBase64(vmKey),
+    vms: vmIds.map((vmId) => ({ vmId, pass: toBase64(makePass(seed, { ownerId: OWNER, vmId, expiresAt, vmKey })) })),
   };
 }
 
@@ -74,7 +88,7 @@ function fillStore(stateDir: string, person: Identity, vm: Identity, vmIds: read
   });
   const createdAt = Date.now();
   const tokenHash = randomBytes(32); // of a token that nobody has
-  const ownerId = 'user-000000000000';
+  const ownerId = OWNER;
   const hostId = 'host-000000000000';
   store.transaction(() => {
     store.accounts.add({ userId: ownerId, name: 'bench', role: 'super-admin', ...keysOf(person), createdAt });

@@ -16,6 +16,7 @@ interface Run {
 
 function bench(args: readonly string[]): Run {
   const child = spawn(NODE, [join(ROOT, 'bench', 'main.ts'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  t.teardown(() => child.kill('SIGINT'));
   const ended = once(child, 'close').then(([code]) => code as number | null);
   let stdout = '';
   let stderr = '';
