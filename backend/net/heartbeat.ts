@@ -22,14 +22,15 @@ export interface HeartbeatTimes {
   deadAfterUnread: number;
 }
 
-const TIMES: HeartbeatTimes = { every: 8_000, deadAfter: 20_000, deadAfterUnread: 300_000 };
+/** With these, at most 30 s (C1). */
+export const HEARTBEAT: HeartbeatTimes = { every: 8_000, deadAfter: 20_000, deadAfterUnread: 300_000 };
 
 export class Heartbeat {
   readonly #sockets = new Map<WebSocket, Watched>();
   readonly #times: HeartbeatTimes;
   readonly #timer: NodeJS.Timeout;
 
-  constructor(times: HeartbeatTimes = TIMES) {
+  constructor(times: HeartbeatTimes = HEARTBEAT) {
     this.#times = times;
     this.#timer = setInterval(() => this.#beat(), times.every);
     this.#timer.unref();
