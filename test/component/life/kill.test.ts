@@ -15,7 +15,7 @@ import { makeSystem, usage } from './real-system.ts';
 /** The relay is killed so often: 50 times, or as often as VMC_KILLS says, or until a busy machine has had its time. */
 const ASKED = process.env.VMC_KILLS;
 const KILLS = Number(ASKED ?? 50);
-const TIME_MS = ASKED === undefined ? 45_000 : Number.POSITIVE_INFINITY;
+const TIME_MS = ASKED === undefined ? 35_000 : Number.POSITIVE_INFINITY;
 const LEAST_KILLS = 8;
 const WARM_UP = 5;
 const LANES = 4;
