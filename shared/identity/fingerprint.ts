@@ -1,19 +1,11 @@
 /** What people compare: the same text as `ssh-keygen -lf` prints for the same key. */
-import { utf8 } from '../bytes.ts';
 import { VmcError } from '../errors.ts';
-import { framed } from './framing.ts';
 import type { Ed25519PublicKey } from './keys.ts';
 import { sha256 } from './native.ts';
-
-/** The SSH wire form (RFC 8709, 4): two strings, each with a 4-byte length. */
-export function openSshBlob(ed25519: Ed25519PublicKey): Uint8Array {
-  return framed(utf8('ssh-ed25519'), ed25519);
-}
+import { fingerprintText, openSshBlob } from './ssh-form.ts';
 
 /** 'SHA256:' and the unpadded base64 of the SHA-256 of the SSH wire form. */
-export function fingerprint(ed25519: Ed25519PublicKey): string {
-  return `SHA256:${sha256(openSshBlob(ed25519)).toBase64({ omitPadding: true })}`;
-}
+export const fingerprint = (ed25519: Ed25519PublicKey): string => fingerprintText(sha256(openSshBlob(ed25519)));
 
 /**
  * One line for `authorized_keys` or `known_hosts`.

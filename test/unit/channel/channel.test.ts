@@ -2,12 +2,13 @@ import fc from 'fast-check';
 import t from 'tap';
 import { memoryPair, type Transport } from '../../../shared/channel/transport.ts';
 import { channelContract, channelPair } from './channel-contract.ts';
-import { flipped } from './peers.ts';
+import { flipped, PAIRINGS } from './peers.ts';
 
-t.test('over memory', (t) => {
-  channelContract(t, async () => memoryPair());
-  t.end();
-});
+for (const [name, pairing] of PAIRINGS)
+  t.test(`C2: over memory, ${name}`, (t) => {
+    channelContract(t, async () => memoryPair(), pairing);
+    t.end();
+  });
 
 /** Lets `meddle` see, change (or drop, with undefined) each message on its way to the receiver. */
 function meddled(
