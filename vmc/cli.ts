@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { answer, type Io, makeProgram, runProgram } from '../shared/cli/program.ts';
 import { VmcError } from '../shared/errors.ts';
+import { addAuditCommands } from './cli-audit.ts';
 import { addDriveCommands } from './cli-drive.ts';
 import { addFirewallCommands } from './cli-firewall.ts';
 import { DEFAULT_CONFIG_PATH, loadConfig } from './config.ts';
@@ -43,6 +44,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
   addBootstrapCommand(program, deps);
   addDriveCommands(program, deps);
   addFirewallCommands(program, deps);
+  addAuditCommands(program, deps);
   return (await runProgram(program, argv, deps)) || exitCode;
 }
 

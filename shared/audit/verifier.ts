@@ -122,6 +122,11 @@ export class LogVerifier {
     return this.#head;
   }
 
+  /** Up to where everything is proven so far. */
+  get signed(): { seq: number; at: string } | undefined {
+    return this.#signed;
+  }
+
   get log(): string | undefined {
     return this.#log;
   }

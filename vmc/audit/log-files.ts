@@ -8,6 +8,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isErrno } from '../../shared/files.ts';
 
 export const auditPath = (stateDir: string): string => join(stateDir, 'audit.log');
 export const nextPath = (stateDir: string): string => join(stateDir, 'audit.log.next');
@@ -38,4 +39,14 @@ export async function listAll(stateDir: string): Promise<string[]> {
   const names = await readdir(stateDir);
   const full = await listFull(stateDir);
   return [...full.map(({ path }) => path), ...(names.includes('audit.log') ? [auditPath(stateDir)] : [])];
+}
+
+/** Does a piece of work again when a file got another name meanwhile: between two renames of a change of files. */
+export async function whileFilesChange<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++)
+    try {
+      return await work();
+    } catch (error) {
+      if (tries === 5 || !isErrno(error, 'ENOENT')) throw error;
+    }
 }

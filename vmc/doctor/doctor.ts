@@ -1,8 +1,11 @@
 /** `vmc doctor` (requirement C17): one screen that says what is wrong and what to do. Changes nothing. */
 import { lstat, statfs } from 'node:fs/promises';
+import { CHECKPOINT_EVERY, isCheckpoint } from '../../shared/audit/record.ts';
 import type { Bootstrap } from '../../shared/bootstrap.ts';
 import { errorMessage, VmcError } from '../../shared/errors.ts';
 import { printable } from '../../shared/run.ts';
+import { readTail } from '../audit/read-tail.ts';
+import { hasReserve } from '../audit/reserve.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { loadedRules } from '../firewall/firewall.ts';
 import { readStoredBootstrap } from '../known-vm.ts';
@@ -38,9 +41,10 @@ export async function examine(configPath: string, credentialPath: string | undef
     return ok(configPath);
   });
   if (config === undefined) return findings;
-  const { stateDir, tunnel } = config;
+  const { stateDir, tunnel, audit } = config;
   await check('state folder', () => checkStateFolder(stateDir));
   await check('disk space', () => checkDisk(stateDir));
+  await check('audit log', () => checkAudit(stateDir, audit.failClosed));
   let bootstrap: Bootstrap | undefined;
   await check('bootstrap', async () => {
     bootstrap = (credentialPath && (await readBootstrap(credentialPath))) || (await readStoredBootstrap(stateDir));
@@ -97,6 +101,21 @@ async function checkDisk(path: string): Promise<Result> {
   const text = `${free} MiB free at ${path}`;
   if (free < 16) return bad(text, 'Delete what is not needed: nothing can be logged soon');
   return free < 256 ? warn(text, 'Delete what is not needed') : ok(text);
+}
+
+/** Seen from beside the daemon: its room, and whether what it wrote is signed. */
+async function checkAudit(stateDir: string, failClosed: boolean): Promise<Result> {
+  const { records } = await readTail(stateDir, 2 * CHECKPOINT_EVERY);
+  const last = records.at(-1);
+  if (last === undefined) return bad('there is none', 'vmc begins it at its first start');
+  const signed = records.findLast(isCheckpoint);
+  const mode = failClosed ? '; what cannot be recorded is refused (failClosed)' : '';
+  const text = `${last.seq} records, signed up to ${signed?.seq ?? 'none of the last'} (${signed?.at ?? 'unknown'})${mode}`;
+  if (!(await hasReserve(stateDir)))
+    return bad(`${text}; the room kept for a full disk is used up`, 'Make room: soon nothing can be recorded');
+  const gap = records.findLast(({ what }) => what === 'audit.gap');
+  if (signed === undefined) return warn(text, 'vmc audit verify; journalctl -u vmc');
+  return gap === undefined ? ok(text) : warn(`${text}; records were lost before record ${gap.seq}`, 'vmc audit tail');
 }
 
 async function checkOwner(stateDir: string, bootstrap: Bootstrap | undefined): Promise<Result> {
