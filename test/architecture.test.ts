@@ -67,7 +67,9 @@ t.test('pure files touch no clock, file, socket or process', async (t) => {
     )
     .concat(
       files.filter((file) =>
-        /^shared\/(channel\/(wire|key-schedule|initiator|responder|records)|rpc\/messages|bytes)\.ts$/.test(file),
+        /^shared\/(channel\/(wire|key-schedule|key-state|handshake|initiator|responder|records)|rpc\/messages|bytes)\.ts$/.test(
+          file,
+        ),
       ),
     );
   t.ok(pure.length > 3, 'pure files are found');
@@ -84,6 +86,22 @@ t.test('pure files touch no clock, file, socket or process', async (t) => {
       `${file} takes clock, random and environment as arguments`,
     );
   }
+});
+
+t.test('a peer in a browser is made of nothing that needs Node', async (t) => {
+  const reached = new Set<string>();
+  const visit = (file: string): void => {
+    if (reached.has(file)) return;
+    reached.add(file);
+    // Types leave no import behind.
+    const text = readFileSync(file, 'utf8').replace(/^(import|export) type [^;]*;/gm, '');
+    for (const [, target = ''] of text.matchAll(/from '([^']+)'/g))
+      if (target.startsWith('.')) visit(normalize(join(dirname(file), target)));
+      else t.ok(['tweetnacl', '@noble/post-quantum/ml-kem.js'].includes(target), `${file} imports ${target}`);
+  };
+  visit('shared/channel/browser.ts');
+  t.ok(reached.size > 15, `${reached.size} files`);
+  t.notOk(reached.has('shared/identity/native.ts'));
 });
 
 t.test('only main.ts reads the environment and argv, or sets the exit code', async (t) => {
