@@ -4,6 +4,7 @@
  *   identity.json   the identity, sealed with a passphrase (shared/identity/sealed.ts)
  *   backend.json    {url, pin, name}
  *   known-vms.json  see known-vms.ts
+ *   audit-seen.json see audit/seen.ts
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -126,6 +126,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
     handleFor: makeDispatch({
       requests,
       audit: opened,
+      auditLog: opened.reader,
       tunnel: new Tunnel({ grants, server, ports: limits.ports, now }),
       drives: loadLate(config, log),
       people,

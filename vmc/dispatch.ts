@@ -8,6 +8,7 @@ import { dispatcher } from '../shared/rpc/dispatch.ts';
 import type { Implementation } from '../shared/rpc/method.ts';
 import type { Handle } from '../shared/rpc/peer.ts';
 import type { AuditLog } from './audit/audit-log.ts';
+import type { LogReader } from './audit/read-page.ts';
 import type { Caller } from './channel-server/channel-server.ts';
 import type { Drives } from './drives/drives.ts';
 import type { Change, WantedStanding } from './people/decide-change.ts';
@@ -25,6 +26,7 @@ export interface DispatchDeps {
   vmId: string;
   info: () => z.input<typeof controlMethods.systemInfo.result>;
   audit: Pick<AuditLog, 'around' | 'refuse'>;
+  auditLog: Pick<LogReader, 'head' | 'page'>;
   requests: Pick<RequestMemory, 'once'>;
 }
 
@@ -34,7 +36,7 @@ interface Who {
 
 /** @returns for each caller the function that answers their requests. */
 export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
-  const { audit, tunnel, drives, people } = deps;
+  const { audit, auditLog, tunnel, drives, people } = deps;
 
   const audited = <T>({ caller }: Who, what: string, target: string, work: () => Promise<T>): Promise<T> =>
     audit.around({ who: caller.fingerprint, what, target }, work);
@@ -92,6 +94,11 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
     profileSet: ({ expectedVersion, name, rights }, context) => {
       const target = `${name} ${rights.join(',')}`;
       return changePeople(context, 'profile.set', target, { kind: 'set-profile', name, rights }, expectedVersion);
+    },
+    auditHead: () => auditLog.head(),
+    auditRead: async (position) => {
+      const { data, next } = await auditLog.page(position);
+      return { data: data.toBase64(), next };
     },
     profileRemove: ({ name, expectedVersion }, context) =>
       changePeople(context, 'profile.remove', name, { kind: 'remove-profile', name }, expectedVersion),

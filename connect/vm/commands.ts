@@ -4,6 +4,7 @@ import { VmcError } from '../../shared/errors.ts';
 import { imageNameSchema, nameSchema } from '../../shared/names.ts';
 import { routes } from '../../shared/rest-api/index.ts';
 import type { Vm } from '../../shared/rest-api/machines.ts';
+import { addAuditCommand } from '../audit/command.ts';
 import { findHostId } from '../host/find.ts';
 import { type ConnectIo, reply } from '../io.ts';
 import { forget, meant } from '../known-vms.ts';
@@ -142,6 +143,7 @@ export function addVmCommands(program: Command, io: ConnectIo): void {
     );
 
   addInsideCommands(vms, io);
+  addAuditCommand(vms, io);
 }
 
 async function create(io: ConnectIo, name: string, options: CreateOptions, command: Command): Promise<void> {

@@ -74,7 +74,13 @@ export interface VerifierOptions {
   /** A record that was seen before: it must still be there, and the same. */
   seen?: Head | undefined;
   /** The record after which the first line comes, when the log is not read from a beginning. */
-  after?: (Head & { log: string }) | undefined;
+  after?: (Head & { log: string; position: Position }) | undefined;
+}
+
+/** A place between two records: in which file of the log, and bytes from its beginning. */
+export interface Position {
+  file: number;
+  offset: number;
 }
 
 interface Doubt {
@@ -94,6 +100,10 @@ export class LogVerifier {
   #at = '';
   #log: string | undefined;
   #fileNumber: number | undefined;
+  /** Bytes since the beginning of the log's file, and of all that was taken. */
+  #offset = 0;
+  #taken = 0;
+  #last: { start: Position; end: Position; taken: number } | undefined;
   #key: string | undefined;
   #vm: string | undefined;
   #firstSeq = 0;
@@ -110,7 +120,9 @@ export class LogVerifier {
   constructor(options: VerifierOptions) {
     this.#options = options;
     if (options.after !== undefined) {
-      const { seq, hash, log } = options.after;
+      const { seq, hash, log, position } = options.after;
+      this.#fileNumber = position.file;
+      this.#offset = position.offset;
       this.#head = { seq, hash };
       this.#log = log;
       this.#firstSeq = seq + 1;
@@ -131,6 +143,11 @@ export class LogVerifier {
     return this.#log;
   }
 
+  /** Where the last record that fitted begins and ends in the log, and how many bytes had been taken at its end. */
+  get last(): { start: Position; end: Position; taken: number } | undefined {
+    return this.#last;
+  }
+
   startFile(name: string): void {
     this.#file = name;
     this.#line = 0;
@@ -143,6 +160,8 @@ export class LogVerifier {
    */
   take(line: Uint8Array, ended = true): Fault | undefined {
     this.#line++;
+    this.#offset += line.length + (ended ? 1 : 0);
+    this.#taken += line.length + (ended ? 1 : 0);
     const record = ended && line.length <= MAX_LINE_BYTES ? parseRecord(latin1(line)) : undefined;
     if (this.#doubt !== undefined) return resolve(this.#doubt, record);
     if (this.#torn !== undefined && !(record !== undefined && this.#explains(record)))
@@ -269,6 +288,10 @@ export class LogVerifier {
     this.#at = at;
     this.#head = { seq, hash };
     this.#headPlace = this.#place(seq);
+    if (isFile(record)) this.#offset = line.length + 1;
+    const file = this.#fileNumber ?? 0;
+    const start = { file, offset: this.#offset - line.length - 1 };
+    this.#last = { start, end: { file, offset: this.#offset }, taken: this.#taken };
     if (this.#records++ === 0 && this.#options.after === undefined) this.#firstSeq = seq;
     return undefined;
   }

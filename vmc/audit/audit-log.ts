@@ -7,6 +7,7 @@ import type { EventFields } from '../../shared/audit/record.ts';
 import { publicError, VmcError } from '../../shared/errors.ts';
 import type { Identity } from '../../shared/identity/identity.ts';
 import { LogWriter, type WriterOptions } from './log-writer.ts';
+import { LogReader } from './read-page.ts';
 import { Refusals } from './refusals.ts';
 
 export type AuditEvent = Omit<EventFields, 'of'>;
@@ -25,13 +26,16 @@ const CHECKPOINT_MS = 60_000;
 
 export class AuditLog {
   readonly #writer: LogWriter;
+  /** For people who may read the log from afar. */
+  readonly reader: LogReader;
   readonly #deps: AuditDeps;
   readonly #failClosed: boolean;
   readonly #refusals = new Refusals();
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(writer: LogWriter, deps: AuditDeps, failClosed: boolean) {
+  private constructor(stateDir: string, writer: LogWriter, deps: AuditDeps, failClosed: boolean) {
     this.#writer = writer;
+    this.reader = new LogReader(stateDir, writer);
     this.#deps = deps;
     this.#failClosed = failClosed;
     this.#timer = setInterval(() => void this.tend(), CHECKPOINT_MS).unref();
@@ -45,11 +49,7 @@ export class AuditLog {
       maxBytes: options.maxMegabytes * 1_000_000,
       keepFiles: options.keepFiles,
     });
-    return new AuditLog(writer, deps, options.failClosed);
-  }
-
-  get writer(): Pick<LogWriter, 'head' | 'log' | 'lastCheckpoint' | 'safeBytes'> {
-    return this.#writer;
+    return new AuditLog(stateDir, writer, deps, options.failClosed);
   }
 
   /** The last write failed. */

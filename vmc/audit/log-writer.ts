@@ -80,6 +80,11 @@ export class LogWriter {
     return this.#state.log;
   }
 
+  /** The number of the file that is written to; 0 before there is one. */
+  get file(): number {
+    return this.#state.file;
+  }
+
   get lastCheckpoint(): Checkpoint | undefined {
     return this.#lastCheckpoint;
   }

@@ -13,6 +13,7 @@ import { VmcError } from '../../../shared/errors.ts';
 import { fingerprint } from '../../../shared/identity/fingerprint.ts';
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
 import type { RelayAccess } from '../../../shared/rest-api/vm-enrol.ts';
+import { AuditLog } from '../../../vmc/audit/audit-log.ts';
 import { ChannelServer } from '../../../vmc/channel-server/channel-server.ts';
 import { makeDispatch } from '../../../vmc/dispatch.ts';
 import type { Drives } from '../../../vmc/drives/drives.ts';
@@ -40,7 +41,13 @@ export class FakeVm {
   knowsNobody = false;
   /** Tells another version than the true one. */
   peopleVersion: number | undefined;
+  /** Where its state is, while it is parked. */
+  get stateDir(): string {
+    return this.#stateDir ?? '';
+  }
+
   #stateDir: string | undefined;
+  audit: AuditLog | undefined;
   #channels: ChannelServer | undefined;
   readonly #server: TunnelServer;
   readonly #tunnel: Tunnel;
@@ -79,6 +86,7 @@ export class FakeVm {
     this.#parked?.close();
     await this.#running.catch(() => {});
     await this.#channels?.close();
+    await this.audit?.close();
     await this.#server.close();
     this.#client.close();
     if (this.#stateDir !== undefined) await rm(this.#stateDir, { recursive: true, force: true });
@@ -131,11 +139,13 @@ export class FakeVm {
   /** The real rights, dispatcher and channels, as daemon.ts puts them together. */
   async #makeChannels(stateDir: string): Promise<ChannelServer> {
     const { vm, owner } = this.bootstrap;
-    const audit = {
-      record: async () => {},
-      refuse: async () => {},
-      around: <T>(_event: unknown, work: () => Promise<T>) => work(),
-    };
+    const audit = await AuditLog.open(
+      stateDir,
+      { now: () => new Date(), onProblem: () => {} },
+      { failClosed: false, maxMegabytes: 0.02, keepFiles: 0 },
+    );
+    this.audit = audit;
+    await audit.signWith(this.identity, vm.id);
     const people = await People.open({
       ...{ stateDir, identity: this.identity, vmId: vm.id, owner: owner.ed25519, clock: Date.now, audit },
       onProblem: (_problem, error) => {
@@ -143,7 +153,7 @@ export class FakeVm {
       },
     });
     const dispatch = makeDispatch({
-      ...{ audit, people, vmId: vm.id, tunnel: this.#tunnel },
+      ...{ audit, auditLog: audit.reader, people, vmId: vm.id, tunnel: this.#tunnel },
       requests: { once: (...request) => this.requests.once(...request) },
       drives: async () => this.#drives() as Drives,
       info: () => ({

@@ -2,6 +2,7 @@ import t from 'tap';
 import type { Right } from '../../../shared/api/rights.ts';
 import { VmcError } from '../../../shared/errors.ts';
 import { type HandleContext, newRequestId } from '../../../shared/rpc/peer.ts';
+import type { LogReader } from '../../../vmc/audit/read-page.ts';
 import { makeDispatch } from '../../../vmc/dispatch.ts';
 import { judgeSkew } from '../../../vmc/doctor/doctor.ts';
 import type { Drives } from '../../../vmc/drives/drives.ts';
@@ -28,7 +29,7 @@ t.test('calls need their right, changing ones are audited, and no key gets into 
   } as unknown as Drives;
   const dispatch = makeDispatch({
     ...{ audit, drives: async () => drives, vmId: 'vm-0123456789ab', requests: new RequestMemory() },
-    ...{ tunnel: {} as Tunnel, people: {} as People, info: () => ({}) as never },
+    ...{ tunnel: {} as Tunnel, people: {} as People, auditLog: {} as LogReader, info: () => ({}) as never },
   });
   const context: HandleContext = {
     progress: () => {},

@@ -6,6 +6,7 @@ import { RIGHTS, type Right } from '../../../shared/api/rights.ts';
 import { fingerprint } from '../../../shared/identity/fingerprint.ts';
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
 import { type HandleContext, newRequestId } from '../../../shared/rpc/peer.ts';
+import type { LogReader } from '../../../vmc/audit/read-page.ts';
 import { makeDispatch } from '../../../vmc/dispatch.ts';
 import type { Drives } from '../../../vmc/drives/drives.ts';
 import { People } from '../../../vmc/people/people.ts';
@@ -33,6 +34,8 @@ const NEEDED: Record<string, Right | 'member'> = {
   'profile.list': 'users',
   'profile.set': 'users',
   'profile.remove': 'users',
+  'audit.head': 'audit',
+  'audit.read': 'audit',
 };
 
 const VM_ID = 'vm-0123456789ab';
@@ -68,7 +71,15 @@ t.test('C3 C9 every method, by every role, by every single right, and by a stran
   });
   const requests = new RequestMemory();
   const dispatch = makeDispatch({
-    ...{ audit, people, requests, vmId: VM_ID, tunnel: {} as Tunnel, drives: async () => ({}) as Drives },
+    ...{
+      audit,
+      auditLog: {} as LogReader,
+      people,
+      requests,
+      vmId: VM_ID,
+      tunnel: {} as Tunnel,
+      drives: async () => ({}) as Drives,
+    },
     info: () => t.fail('nothing gets as far as that') as never,
   });
   const signal = new AbortController().signal;
