@@ -4,6 +4,7 @@
  */
 import { join } from 'node:path';
 import * as z from 'zod';
+import { nodeOptionsOf } from '../deployed.ts';
 import { cpuSeconds } from '../machine.ts';
 import type { Site } from '../site.ts';
 import type { Measurement } from '../suite.ts';
@@ -43,7 +44,7 @@ export const relay: Measurement = {
 async function pair(site: Site, backend: SampleBackend, index: number, channel: boolean): Promise<[Worker, Worker]> {
   const script = join(import.meta.dirname, 'end-worker.ts');
   const kind = channel ? 'channel' : 'plain';
-  const vm = await startWorker(site, { name: `relay-vmc-${kind}`, script });
+  const vm = await startWorker(site, { name: `relay-vmc-${kind}`, script, nodeOptions: await nodeOptionsOf('vmc') });
   const device = await startWorker(site, { name: `relay-device-${kind}`, script });
   const common = { relay: backend.relay, vmId: backend.vms[index]?.vmId, channel };
   await vm.ask('park', { ...common, identity: backend.vm, pass: backend.vms[index]?.pass }, nothing);

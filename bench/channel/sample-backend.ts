@@ -11,6 +11,7 @@ import { encodeIdentitySecret, generateIdentity, type Identity } from '../../sha
 import { publicIdentityToJson } from '../../shared/identity/public-identity.ts';
 import { toBase64 } from '../../shared/names.ts';
 import { makePass } from '../../shared/relay/ticket.ts';
+import { nodeOptionsOf } from '../deployed.ts';
 import { fileIn, type Site } from '../site.ts';
 import { withLimits } from '../worker.ts';
 
@@ -61,10 +62,11 @@ export async function startSampleBackend(site: Site, name: string, vms: number):
   );
   site.signal.throwIfAborted();
   const [node, main] = program('backend');
+  const options = await nodeOptionsOf('backend');
   const daemon = await startProcess({
     lab: site.lab,
     name,
-    argv: withLimits([node, main, 'daemon', '--config', config], { files: vms + SPARE_FILES }),
+    argv: withLimits([node, ...options, main, 'daemon', '--config', config], { files: vms + SPARE_FILES }),
     logFile: fileIn(site, `${name}.log`),
   });
   site.undo.add(name, () => daemon.stop());

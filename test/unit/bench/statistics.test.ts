@@ -1,4 +1,5 @@
 import t from 'tap';
+import { nodeOptionsOf, parseNodeOptions } from '../../../bench/deployed.ts';
 import { makeReport, reportTable } from '../../../bench/report.ts';
 import { byFigure, median, parseCpuList, rounded } from '../../../bench/statistics.ts';
 import type { Suite } from '../../../bench/suite.ts';
@@ -58,4 +59,14 @@ t.test('the report: figures by name, extras apart, goals judged only where somet
     reportTable(suite, report),
     /fast +10 +meets the goal: at least 10\nsmall +5\.5 +MISSES the goal: at most 5\n/,
   );
+});
+
+t.test("Node's options, as the units have them", async (t) => {
+  t.strictSame(parseNodeOptions('[Service]\nExecStart=/usr/lib/x/node --a=1 --b /usr/lib/x/main.js daemon\n'), [
+    '--a=1',
+    '--b',
+  ]);
+  t.strictSame(parseNodeOptions('ExecStart=/usr/lib/x/node /usr/lib/x/main.js\n'), []);
+  t.throws(() => parseNodeOptions('ExecStart=/bin/true\n'), { code: 'bad-data' });
+  for (const unit of ['vmc', 'backend']) t.match(await nodeOptionsOf(unit), [/^--max-semi-space-size=/], unit);
 });

@@ -1,0 +1,17 @@
+/** What is measured runs as what is deployed: with the options of Node that the product's systemd unit has. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { ROOT } from '../lab/programs.ts';
+import { VmcError } from '../shared/errors.ts';
+
+/** @param unit for example 'vmc'. @throws VmcError 'bad-data' for a unit that does not run Node. */
+export async function nodeOptionsOf(unit: string): Promise<string[]> {
+  return parseNodeOptions(await readFile(join(ROOT, 'systemd', `${unit}.service`), 'utf8'));
+}
+
+/** Of `ExecStart=/…/node --a --b /…/main.js …` what is between the two files. */
+export function parseNodeOptions(unit: string): string[] {
+  const options = /^ExecStart=\S+\/node\s+((?:--\S+\s+)*)\S+\/main\.js(?:\s|$)/m.exec(unit)?.[1];
+  if (options === undefined) throw new VmcError('bad-data', 'The unit does not start a program with Node.');
+  return options.split(/\s+/).filter((option) => option !== '');
+}
