@@ -9,6 +9,9 @@
  *   for each secret, in turn:
  *     key  = Expand(secret, "vmc/1 channel key" NUL, 32)     iv = Expand(secret, "vmc/1 channel iv" NUL, 12)
  *     next = Expand(secret, "vmc/1 channel update" NUL, 32), and the old one is forgotten
+ *
+ * No output is longer than 32 bytes, so Extract(salt, input) is HMAC(salt, input) and Expand(key, info, n) the first n
+ * bytes of HMAC(key, info ‖ 0x01).
  */
 import { concatBytes, wipe } from '../bytes.ts';
 import type { Cryptography } from '../identity/cryptography.ts';
@@ -26,10 +29,15 @@ export interface ChannelKeys {
   responder: DirectionKeys;
 }
 
-/** HKDF-Expand to at most 32 bytes, which is one HMAC. */
-async function expand({ hmac }: Cryptography, key: Uint8Array, info: Uint8Array, length = 32): Promise<Uint8Array> {
-  return (await hmac(key, concatBytes(info, Uint8Array.of(1)))).subarray(0, length);
-}
+/** The last byte of what the one HMAC of an expansion covers. */
+const BLOCK_1 = Uint8Array.of(1);
+
+/** What the keys of records are expanded with. */
+const INFO = {
+  key: concatBytes(domain('channel key'), BLOCK_1),
+  iv: concatBytes(domain('channel iv'), BLOCK_1),
+  update: concatBytes(domain('channel update'), BLOCK_1),
+};
 
 /** `th` above. */
 export const transcriptHash = async (
@@ -55,11 +63,11 @@ export async function extractKey(
 }
 
 /** Wipes `prk`. */
-export async function channelKeys(cryptography: Cryptography, prk: Uint8Array, th: Uint8Array): Promise<ChannelKeys> {
+export async function channelKeys({ hmac }: Cryptography, prk: Uint8Array, th: Uint8Array): Promise<ChannelKeys> {
   const direction = async (sender: string): Promise<DirectionKeys> => {
-    const secret = await expand(cryptography, prk, concatBytes(domain(`channel ${sender} secret`), th));
-    const key = await expand(cryptography, prk, concatBytes(domain(`channel ${sender} confirm`), th));
-    const confirmation = await cryptography.hmac(key, th);
+    const secret = await hmac(prk, concatBytes(domain(`channel ${sender} secret`), th, BLOCK_1));
+    const key = await hmac(prk, concatBytes(domain(`channel ${sender} confirm`), th, BLOCK_1));
+    const confirmation = await hmac(key, th);
     wipe(key);
     return { secret, confirmation };
   };
@@ -87,14 +95,14 @@ export interface RecordKey {
   iv: Uint8Array;
 }
 
-export async function recordKey(cryptography: Cryptography, secret: Uint8Array): Promise<RecordKey> {
-  const key = await expand(cryptography, secret, domain('channel key'));
-  return { key, iv: await expand(cryptography, secret, domain('channel iv'), 12) };
+export async function recordKey({ hmac }: Cryptography, secret: Uint8Array): Promise<RecordKey> {
+  const key = await hmac(secret, INFO.key);
+  return { key, iv: (await hmac(secret, INFO.iv)).slice(0, 12) };
 }
 
 /** The secret after this one. Wipes this one: what was sent before cannot be opened with what comes after. */
-export async function nextSecret(cryptography: Cryptography, secret: Uint8Array): Promise<Uint8Array> {
-  const next = await expand(cryptography, secret, domain('channel update'));
+export async function nextSecret({ hmac }: Cryptography, secret: Uint8Array): Promise<Uint8Array> {
+  const next = await hmac(secret, INFO.update);
   wipe(secret);
   return next;
 }
