@@ -9,8 +9,10 @@ import { makeCertificate } from '../../../shared/net/certificate.ts';
 
 const options = { maxPayload: MAX_TRANSPORT_MESSAGE, perMessageDeflate: false };
 
-/** @returns a maker of connections: the client's socket, still connecting, and the server's once it is there. */
-export async function startWss(t: Test): Promise<() => { client: WebSocket; accepted: Promise<WebSocket> }> {
+/** @returns a maker of connections (`more`: options of the client): the client's socket, still connecting, and the server's once it is there. */
+export async function startWss(
+  t: Test,
+): Promise<(more?: object) => { client: WebSocket; accepted: Promise<WebSocket> }> {
   const { certificatePem, privateKeyPem } = makeCertificate('loopback', 'serverAuth', 1, new Date());
   const https = createServer({ cert: certificatePem, key: privateKeyPem });
   const server = new WebSocketServer({ server: https, ...options });
@@ -22,10 +24,10 @@ export async function startWss(t: Test): Promise<() => { client: WebSocket; acce
     https.close();
   });
   const { port } = https.address() as AddressInfo;
-  return () => {
+  return (more = {}) => {
     const accepted = once(server, 'connection').then(([socket]) => socket as WebSocket);
     // Whose certificate it is does not matter: a channel trusts nothing of what it runs over.
     const tls = { rejectUnauthorized: false };
-    return { client: new WebSocket(`wss://127.0.0.1:${port}`, { ...options, ...tls }), accepted };
+    return { client: new WebSocket(`wss://127.0.0.1:${port}`, { ...options, ...tls, ...more }), accepted };
   };
 }
