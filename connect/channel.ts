@@ -5,7 +5,7 @@ import { webSocketTransport } from '../shared/channel/websocket-transport.ts';
 import { VmcError } from '../shared/errors.ts';
 import { fingerprint } from '../shared/identity/fingerprint.ts';
 import type { Vm } from '../shared/rest-api/machines.ts';
-import { RpcPeer } from '../shared/rpc/peer.ts';
+import { type LifeTimes, RpcPeer } from '../shared/rpc/peer.ts';
 import { type Control, ControlConnection } from './control.ts';
 import { isTerminal, note } from './io.ts';
 import { acquaintance, type PresentedVm, pin } from './known-vms.ts';
@@ -28,6 +28,8 @@ export interface ChannelOptions {
    * named on this device before.
    */
   refuseStrangers?: boolean;
+  /** How soon a VM that is gone shows. Only tests have a reason to set it. */
+  life?: LifeTimes;
 }
 
 /**
@@ -75,7 +77,9 @@ async function openRpc(session: Session, vm: Vm, options: ChannelOptions): Promi
       `First contact with the VM ${vm.name}: ${fingerprint(peer.ed25519)}\n  Compare this with the VM's console. From now on this device takes no other.`,
     );
   }
-  return new RpcPeer(channel);
+  const rpc = new RpcPeer(channel, options.life === undefined ? {} : { life: options.life });
+  socket.on('message', () => rpc.heard());
+  return rpc;
 }
 
 /** Another connect may have pinned a key meanwhile. */

@@ -12,9 +12,11 @@ import { orderRelays } from '../relay/order.ts';
 import { RELAY_USER_PATH, relayToUserSchema, statementContexts } from '../relay-wire.ts';
 import { routes } from '../rest-api/index.ts';
 import type { RelayAddress } from '../rest-api/vm-enrol.ts';
-import { keepAlive } from './keep-alive.ts';
 import { type RequestBounds, VmClient } from './vm-client.ts';
 import { openSocket, receiveText } from './websocket.ts';
+
+/** A connection that is gone without a word must not hold up somebody who reconnects. */
+const TICKET_TIMEOUT_MS = 15_000;
 
 /** What people and host agents ask of the backend, besides what VMs do. */
 export class BackendClient extends VmClient {
@@ -66,7 +68,8 @@ export class BackendClient extends VmClient {
   async openRelayToVm(vmId: string, signal?: AbortSignal): Promise<WebSocket> {
     if (this.session === undefined) throw new VmcError('unauthenticated', 'Sign in first.');
     const bounds = signal === undefined ? {} : { signal };
-    const { relays } = await this.call(routes.relayTicket, { params: { vmId }, body: {} }, bounds);
+    const asking = { timeoutMs: TICKET_TIMEOUT_MS, ...bounds };
+    const { relays } = await this.call(routes.relayTicket, { params: { vmId }, body: {} }, asking);
     const failures: unknown[] = [];
     for (const relay of orderRelays(vmId, relays)) {
       try {
@@ -88,7 +91,7 @@ export class BackendClient extends VmClient {
       socket.terminate();
       throw error;
     }
-    keepAlive(socket);
+    this.keepAlive(socket);
     return socket;
   }
 
@@ -135,7 +138,7 @@ export class BackendClient extends VmClient {
       socket.terminate();
       throw error;
     }
-    keepAlive(socket);
+    this.keepAlive(socket);
     return socket;
   }
 }

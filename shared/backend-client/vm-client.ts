@@ -8,13 +8,14 @@ import type { Identity } from '../identity/identity.ts';
 import { publicIdentityToJson } from '../identity/public-identity.ts';
 import { signStatementNatively } from '../identity/statement.ts';
 import { toBase64 } from '../names.ts';
+import { onDisturbance } from '../net/disturbance.ts';
 import { pinnedAgent } from '../net/pinned-agent.ts';
 import { RELAY_VM_PATH, relayToVmSchema, statementContexts } from '../relay-wire.ts';
 import { challengeRoute } from '../rest-api/challenge.ts';
 import type { Route } from '../rest-api/route.ts';
 import { type RelayAccess, type RelayAddress, vmEnrol, vmPass } from '../rest-api/vm-enrol.ts';
 import { type BackendAddress, callRoute, type RouteInput } from './http.ts';
-import { keepAlive } from './keep-alive.ts';
+import { KEEP_ALIVE, type KeepAliveTimes, keepAlive } from './keep-alive.ts';
 import { type OpenSocketOptions, openSocket, receiveText } from './websocket.ts';
 
 export interface RequestBounds {
@@ -27,10 +28,15 @@ export class VmClient {
   readonly address: BackendAddress;
   protected readonly agent: Agent;
   protected session: string | undefined;
+  readonly #times: KeepAliveTimes;
+  readonly #stopListening: () => void;
 
-  constructor(address: BackendAddress) {
+  /** @param times how soon a websocket's dead peer shows. */
+  constructor(address: BackendAddress, times: KeepAliveTimes = KEEP_ALIVE) {
     this.address = address;
     this.agent = pinnedAgent(address.pin);
+    this.#times = times;
+    this.#stopListening = onDisturbance(() => this.#dropIdle());
   }
 
   call<T extends Route>(route: T, input: RouteInput<T>, options: RequestBounds = {}): Promise<z.output<T['result']>> {
@@ -39,7 +45,17 @@ export class VmClient {
 
   /** Ends idle connections. */
   close(): void {
+    this.#stopListening();
     this.agent.destroy();
+  }
+
+  protected keepAlive(socket: WebSocket): void {
+    keepAlive(socket, this.#times);
+  }
+
+  /** A request over a connection that died meanwhile would wait for its whole time limit. */
+  #dropIdle(): void {
+    for (const sockets of Object.values(this.agent.freeSockets)) for (const socket of sockets ?? []) socket.destroy();
   }
 
   /** Repeating it with the same keys is fine. @returns with what and where to park. */
@@ -93,7 +109,7 @@ export class VmClient {
       socket.terminate();
       throw error;
     }
-    keepAlive(socket);
+    this.keepAlive(socket);
     const paired = receiveText(socket).then((message) => {
       if (relayToVmSchema.parse(message).type === 'paired') return socket;
       socket.terminate();

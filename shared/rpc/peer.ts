@@ -37,9 +37,26 @@ export interface RpcPeerOptions {
   onNotification?: (method: string, params: unknown) => void;
   /** Sent first. Only who remembers requests has one. */
   greeting?: Greeting;
+  /** Default LIFE. */
+  life?: LifeTimes;
   /** Requests of the other side that may run at once; more are refused with `limit`. Default 32. */
   maxConcurrent?: number;
 }
+
+/**
+ * Each side says that it is alive, and gives the other up when it hears nothing: what lies between them (a relay, buffers that
+ * take what nobody reads) may be well while the other side is gone.
+ */
+export interface LifeTimes {
+  /** Milliseconds between looks. */
+  lookMs: number;
+  /** Nothing was sent for so long: `$alive` is. */
+  aliveMs: number;
+  /** Nothing was heard for so long: the connection is dead. With `lookMs`, at most 30 s (C1). */
+  deadMs: number;
+}
+
+export const LIFE: LifeTimes = { lookMs: 2_500, aliveMs: 7_500, deadMs: 25_000 };
 
 export interface CallOptions {
   signal?: AbortSignal;
@@ -52,6 +69,8 @@ export interface CallOptions {
   after?: number;
 }
 
+/** Says nothing but that there is somebody. */
+const ALIVE = '$alive';
 /** Sent by the side that remembers requests, before anything else. */
 const GREETING = '$hello';
 const greetingSchema = z.object({
@@ -95,6 +114,9 @@ export class RpcPeer {
   #accepted = 0;
   #nextId = 1;
   #answering = 0;
+  #heardAt = performance.now();
+  #sentAt = performance.now();
+  readonly #lifeTimer: NodeJS.Timeout;
   #closed = false;
 
   constructor(pipe: MessagePipe, options: RpcPeerOptions = {}) {
@@ -102,6 +124,9 @@ export class RpcPeer {
     this.#options = options;
     this.#greeted.promise.catch(() => {}); // few ask
     if (options.greeting !== undefined) this.notify(GREETING, options.greeting).catch(() => {});
+    const { lookMs, ...limits } = options.life ?? LIFE;
+    this.#lifeTimer = setInterval(() => this.#look(limits), lookMs);
+    this.#lifeTimer.unref(); // it keeps no process alive
     this.ended = this.#receiveAll();
     this.ended.catch(() => {}); // whoever needs to know awaits `ended`
   }
@@ -109,6 +134,11 @@ export class RpcPeer {
   /** Nothing can be sent any more. */
   get closed(): boolean {
     return this.#closed;
+  }
+
+  /** Part of a message has arrived: on a slow line a whole one takes its time. */
+  heard(): void {
+    this.#heardAt = performance.now();
   }
 
   /** What the other side said first. @throws VmcError 'channel-closed' when the connection ends before. */
@@ -173,13 +203,23 @@ export class RpcPeer {
 
   async #send(message: Record<string, unknown>): Promise<void> {
     if (this.#closed) throw channelClosed('the message');
+    this.#sentAt = performance.now();
     await this.#pipe.send(encodeRpc(message));
+  }
+
+  #look({ aliveMs, deadMs }: Omit<LifeTimes, 'lookMs'>): void {
+    const now = performance.now();
+    if (now - this.#heardAt > deadMs) {
+      this.#end(channelClosed('it'));
+      void this.#pipe.close();
+    } else if (now - this.#sentAt >= aliveMs) this.notify(ALIVE, {}).catch(() => {});
   }
 
   async #receiveAll(): Promise<void> {
     let why = channelClosed('it');
     try {
       for (let bytes = await this.#pipe.receive(); bytes !== undefined; bytes = await this.#pipe.receive()) {
+        this.heard();
         const message = parseRpcMessage(bytes);
         if (message === undefined)
           throw new VmcError('bad-data', 'The other side sent something that is not JSON-RPC.');
@@ -195,6 +235,7 @@ export class RpcPeer {
   /** @param why what the calls that run here are told: 'cancelled' when their caller meant to go, else 'channel-closed'. */
   #end(why: VmcError): void {
     this.#closed = true;
+    clearInterval(this.#lifeTimer);
     this.#greeted.reject(channelClosed('a request'));
     for (const pending of [...this.#pending.values()]) pending.reject(channelClosed('a request'));
     for (const running of this.#running.values()) running.abort(why);
@@ -234,6 +275,8 @@ export class RpcPeer {
     } else if (method === '$cancel') {
       const parsed = cancelSchema.safeParse(params);
       if (parsed.success) this.#running.get(parsed.data.id)?.abort(new VmcError('cancelled', 'It was cancelled.'));
+    } else if (method === ALIVE) {
+      // It was heard, and that was all.
     } else if (method === GREETING) {
       const parsed = greetingSchema.safeParse(params);
       if (!parsed.success) return;

@@ -84,14 +84,14 @@ export class ChannelServer {
         gate: this.#gate,
         signal: this.#stop.signal,
       });
-      await this.#serveChannel(channel);
+      await this.#serveChannel(channel, socket);
     } catch (error) {
       if (error instanceof HandshakeRefused) await this.#refused(error);
       else this.#deps.onInternalError('channel', error);
     }
   }
 
-  async #serveChannel(channel: Channel): Promise<void> {
+  async #serveChannel(channel: Channel, socket: WebSocket): Promise<void> {
     const who = fingerprint(channel.peer);
     if (this.#channels.size >= MAX_CHANNELS) {
       channel.abort();
@@ -112,6 +112,7 @@ export class ChannelServer {
       greeting: this.#deps.greetingFor(who),
       onInternalError: this.#deps.onInternalError,
     });
+    socket.on('message', () => peer.heard());
     const result = await peer.ended.then(
       () => 'ok',
       () => (open.revoked ? 'revoked' : 'cut'),

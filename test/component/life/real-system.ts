@@ -9,7 +9,7 @@ import { startBackend } from '../../../backend/backend.ts';
 import { configSchema } from '../../../backend/config.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { BackendAddress } from '../../../shared/backend-client/http.ts';
-import { encodeBootstrap } from '../../../shared/bootstrap.ts';
+import { type Bootstrap, encodeBootstrap } from '../../../shared/bootstrap.ts';
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
 import { FakeAgent } from '../backend/fake-agent.ts';
@@ -68,6 +68,7 @@ export interface RealSystem {
   address: BackendAddress;
   owner: Identity;
   vmId: string;
+  bootstrap: Bootstrap;
   /** Everything vmc has recorded. */
   audit(): Record<string, unknown>[];
   startBackend(): Program;
@@ -80,7 +81,7 @@ export async function makeSystem(t: Test, host = '127.0.0.1'): Promise<RealSyste
   const dir = t.testdir();
   const folders = { backend: join(dir, 'backend'), vmc: join(dir, 'vmc'), credentials: join(dir, 'credentials') };
   await mkdir(folders.credentials);
-  const { address, owner, vmId } = await settle(folders, host);
+  const { address, owner, bootstrap } = await settle(folders, host);
 
   const backendConfig = join(dir, 'backend.toml');
   await writeFile(
@@ -103,7 +104,8 @@ export async function makeSystem(t: Test, host = '127.0.0.1'): Promise<RealSyste
   return {
     address,
     owner,
-    vmId,
+    vmId: bootstrap.vm.id,
+    bootstrap,
     audit: () =>
       readFileSync(join(folders.vmc, 'audit.log'), 'utf8')
         .trim()
@@ -142,12 +144,13 @@ async function settle(folders: { backend: string; credentials: string }, host: s
       const { hosts } = await client.call(routes.hostList, { params: {}, body: {} });
       return hosts.some((it) => it.state === 'active' && it.report !== undefined);
     });
-    const { vmId } = await client.call(routes.vmCreate, { params: {}, body: { name: 'lab', image: 'debian-12' } });
+    await client.call(routes.vmCreate, { params: {}, body: { name: 'lab', image: 'debian-12' } });
     await until(() => agent.specs.length > 0);
-    const bootstrap = agent.specs[0]?.bootstrap;
-    if (bootstrap === undefined) throw new Error('no bootstrap');
-    await writeFile(join(folders.credentials, 'vmc.bootstrap'), encodeBootstrap({ ...bootstrap, backend: address }));
-    return { address, owner, vmId };
+    const given = agent.specs[0]?.bootstrap;
+    if (given === undefined) throw new Error('no bootstrap');
+    const bootstrap = { ...given, backend: address };
+    await writeFile(join(folders.credentials, 'vmc.bootstrap'), encodeBootstrap(bootstrap));
+    return { address, owner, bootstrap };
   } finally {
     agent.unlink();
     client.close();

@@ -6,7 +6,7 @@ import { memoryPair } from '../../../shared/channel/transport.ts';
 import { VmcError } from '../../../shared/errors.ts';
 import { parseRpcMessage } from '../../../shared/rpc/messages.ts';
 import type { Method } from '../../../shared/rpc/method.ts';
-import { type HandleContext, newRequestId, RpcPeer } from '../../../shared/rpc/peer.ts';
+import { type HandleContext, LIFE, newRequestId, RpcPeer } from '../../../shared/rpc/peer.ts';
 
 const define = (name: string, changes: boolean): Method => ({
   name,
@@ -133,4 +133,34 @@ t.test('ids and counts are checked as they arrive', async (t) => {
     { requestId: 1 },
   ])
     t.equal(parse(bad), undefined, JSON.stringify(bad));
+});
+
+t.test('C1 a side that says nothing any more is given up; one that is there, idle or slow, is kept', async (t) => {
+  t.ok(LIFE.deadMs + LIFE.lookMs <= 30_000, 'with the times in use, within 30 s');
+  t.ok((LIFE.aliveMs + LIFE.lookMs) * 2 < LIFE.deadMs, 'one of its signs may be late');
+  const life = { lookMs: 10, aliveMs: 20, deadMs: 1500 };
+  const keepRunning = setTimeout(() => {}, 60_000); // the timers of a peer keep no process alive
+  t.teardown(() => clearTimeout(keepRunning));
+
+  const [left, right] = memoryPair();
+  const near = new RpcPeer(left, { life });
+  const call = near.call(change, {});
+  let swallowed = 0;
+  const swallow = (async () => {
+    while ((await right.receive()) !== undefined) swallowed++;
+  })();
+  await t.rejects(call, { code: 'channel-closed' });
+  await swallow;
+  t.ok(swallowed > 2, 'it said that it was alive itself');
+  t.equal(near.closed, true);
+
+  const both = memoryPair();
+  const [ann, bob] = both.map((pipe) => new RpcPeer(pipe, { life })) as [RpcPeer, RpcPeer];
+  const slow = memoryPair();
+  const waiting = new RpcPeer(slow[0], { life });
+  const arriving = setInterval(() => waiting.heard(), 50); // a long message, bit by bit
+  t.teardown(() => clearInterval(arriving));
+  await new Promise((resolve) => setTimeout(resolve, 2000));
+  t.same([ann.closed, bob.closed, waiting.closed], [false, false, false]);
+  await Promise.all([ann.close(), bob.close(), waiting.close()]);
 });
