@@ -28,7 +28,7 @@ export const ERROR_EXIT = {
   timeout: 75,
   cancelled: 130,
   'channel-closed': 76, // the peer closed the channel, or it was cut
-  'outcome-unknown': 75, // a request that changes something may have been carried out or not: look before you repeat it
+  'outcome-unknown': 76, // not 75, on which scripts try again: a request that changes something may have been carried out or not: look before you repeat it
   limit: 75, // a bound was reached
   internal: 70, // EX_SOFTWARE: a defect
 } as const;
