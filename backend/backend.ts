@@ -15,6 +15,8 @@ import { HostLinks } from './hosts/links.ts';
 import type { MachineDeps } from './machines/deps.ts';
 import { driveHandlers } from './machines/drive-handlers.ts';
 import { endpointHandlers } from './machines/endpoint-handlers.ts';
+import { peopleHandlers } from './machines/people-handlers.ts';
+import { mayReach as isReachable } from './machines/reach.ts';
 import { Settler } from './machines/settle.ts';
 import { vmHandlers } from './machines/vm-handlers.ts';
 import { FrontDoor } from './net/front-door.ts';
@@ -73,7 +75,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
     store.audit.add({ at: now(), actor, action, target, result: 'ok' });
   const relays = () => [...(config.relay.embedded ? [{ url, pin }] : []), ...config.relay.others];
   const office = new TicketOffice({ seed: ticketKey.seed, relays, now });
-  const mayReach = (userId: string, vmId: string) => store.vms.get(vmId)?.ownerId === userId;
+  const mayReach = (userId: string, vmId: string) => isReachable(store, userId, vmId);
   const challenges = new Challenges(now);
   const metrics = new RelayMetrics();
   const gate = new Gate({ ticketKey: ticketKey.public, pin, now });
@@ -141,6 +143,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
       }),
       ...hostHandlers({ store, links, now }),
       ...vmHandlers(machines),
+      ...peopleHandlers(machines),
       ...driveHandlers(machines),
       ...endpointHandlers(machines),
       ...ticketHandlers({

@@ -108,7 +108,7 @@ function explain(error: unknown, vm: Vm): unknown {
     return new VmcError(
       'channel-closed',
       `The VM ${vm.name} closed the connection during the handshake, and gives no reason.`,
-      'It may not know you (only its owner may come in), or the clocks differ by more than 5 minutes (date -u on both sides).',
+      'It may not know you (its owner, or a co-owner or manager, lets people in: connect vm people add), or the clocks differ by more than 5 minutes (date -u on both sides).',
       { cause: error },
     );
   return error;

@@ -5,6 +5,7 @@
  *   backend.json    {url, pin, name}
  *   known-vms.json  see known-vms.ts
  *   audit-seen.json see audit/seen.ts
+ *   known-people.json  see known-people.ts
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,6 +14,7 @@ import { VmcError } from '../shared/errors.ts';
 import { makeFolder, readIfThere, writeAtomic, writeOnce } from '../shared/files.ts';
 import { nameSchema, sha256HexSchema } from '../shared/names.ts';
 import { parseJson } from '../shared/validate.ts';
+import { type KnownPeople, knownPeopleSchema } from './known-people.ts';
 import { type KnownVms, knownVmsSchema } from './known-vms.ts';
 
 /** `https://host:port`, nothing after it. */
@@ -76,6 +78,19 @@ export class PersonFolder {
     return text === undefined
       ? {}
       : parseJson(knownVmsSchema, text, path, 'It is not ignored: restore it from a backup.');
+  }
+
+  async knownPeople(): Promise<KnownPeople> {
+    const path = join(this.path, 'known-people.json');
+    const text = await readIfThere(path);
+    return text === undefined
+      ? {}
+      : parseJson(knownPeopleSchema, text, path, 'It is not ignored: restore it from a backup.');
+  }
+
+  async changeKnownPeople(change: (known: KnownPeople) => KnownPeople): Promise<void> {
+    const changed = `${JSON.stringify(change(await this.knownPeople()), undefined, 2)}\n`;
+    await writeAtomic(join(this.path, 'known-people.json'), changed, 0o600);
   }
 
   /** Reads again just before it writes, so that what another connect learned meanwhile stays. */

@@ -18,6 +18,8 @@ const knownVmSchema = z.strictObject({
   /** Base64. The fingerprint beside it is for people; the key is what counts. */
   ed25519: z.string().optional(),
   fingerprint: z.string().optional(),
+  /** The highest version of its people that this device has seen; see vm/people-version.ts. */
+  peopleVersion: z.number().int().nonnegative().optional(),
 });
 export const knownVmsSchema = z
   .record(vmIdSchema, knownVmSchema)
@@ -63,6 +65,12 @@ export function acquaintance(known: KnownVms, vm: PresentedVm): Acquaintance {
   checkName(known, vm);
   if (entry === undefined) return 'stranger';
   return entry.ed25519 === undefined ? 'named' : 'known';
+}
+
+/** What the VM itself said of its people. A VM that is not known is not made known by it. */
+export function sawPeople(known: KnownVms, vmId: string, peopleVersion: number): KnownVms {
+  const entry = known[vmId];
+  return entry === undefined ? known : { ...known, [vmId]: { ...entry, peopleVersion } };
 }
 
 /** Pins a key. Whoever had the name before is forgotten. */

@@ -5,6 +5,7 @@ import { VmcError } from '../shared/errors.ts';
 import { addAuditCommands } from './cli-audit.ts';
 import { addDriveCommands } from './cli-drive.ts';
 import { addFirewallCommands } from './cli-firewall.ts';
+import { addPeopleCommands } from './cli-people.ts';
 import { DEFAULT_CONFIG_PATH, loadConfig } from './config.ts';
 import { readKnownVm } from './known-vm.ts';
 import { findPortOwner } from './port22/port-owner.ts';
@@ -45,6 +46,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
   addDriveCommands(program, deps);
   addFirewallCommands(program, deps);
   addAuditCommands(program, deps);
+  addPeopleCommands(program, deps);
   return (await runProgram(program, argv, deps)) || exitCode;
 }
 

@@ -81,6 +81,11 @@ export class Endpoints {
     await this.#closeWhere((entry) => entry.vmId === vmId);
   }
 
+  /** Somebody who may not reach a VM any more. */
+  async closeOfPerson(vmId: string, userId: string): Promise<void> {
+    await this.#closeWhere((entry) => entry.vmId === vmId && entry.userId === userId);
+  }
+
   async closeAll(): Promise<void> {
     await this.#closeWhere(() => true);
   }

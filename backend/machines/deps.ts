@@ -11,6 +11,7 @@ import type { DriveRow } from '../store/drives.ts';
 import type { Store } from '../store/store.ts';
 import type { VmRow } from '../store/vms.ts';
 import type { TicketOffice } from '../tickets/ticket-office.ts';
+import { mayReach } from './reach.ts';
 
 export interface MachineDeps {
   store: Store;
@@ -38,10 +39,21 @@ export function ownVm(store: Store, account: Account, vmId: string): VmRow {
   return vm;
 }
 
-/** For looking and for power: administrators too. @throws VmcError 'not-found'. */
-export function visibleVm(store: Store, account: Account, vmId: string): VmRow {
+/** For power: administrators too. @throws VmcError 'not-found'. */
+export function poweredVm(store: Store, account: Account, vmId: string): VmRow {
   const vm = isAdmin(account) ? store.vms.get(vmId) : undefined;
   return vm ?? ownVm(store, account, vmId);
+}
+
+/** For who goes there: the owner, and people who were added. @throws VmcError 'not-found'. */
+export function reachableVm(store: Store, account: Account, vmId: string): VmRow {
+  const vm = mayReach(store, account.userId, vmId) ? store.vms.get(vmId) : undefined;
+  return vm ?? ownVm(store, account, vmId);
+}
+
+/** For looking: administrators too. @throws VmcError 'not-found'. */
+export function visibleVm(store: Store, account: Account, vmId: string): VmRow {
+  return isAdmin(account) ? poweredVm(store, account, vmId) : reachableVm(store, account, vmId);
 }
 
 /** @throws VmcError 'not-found'. */

@@ -1,8 +1,8 @@
-/** Endpoints: a port for one person, from one address, to port 22 of one of their VMs (B3). */
+/** Endpoints: a port for one person, from one address, to port 22 of a VM that they may reach (B3). */
 import { VmcError } from '../../shared/errors.ts';
 import type { Handlers } from '../rest/handler.ts';
 import type { VmRow } from '../store/vms.ts';
-import { type MachineDeps, ownVm } from './deps.ts';
+import { type MachineDeps, reachableVm } from './deps.ts';
 
 type EndpointHandlers = Pick<Handlers, 'endpointOpen' | 'endpointClose'>;
 
@@ -11,7 +11,7 @@ export function endpointHandlers(deps: MachineDeps): EndpointHandlers {
   return {
     async endpointOpen({ params: { vmId } }, request) {
       const { account, session } = request.caller;
-      const vm = ownVm(store, account, vmId);
+      const vm = reachableVm(store, account, vmId);
       const status = deps.links.vmStatus(vm.hostId, vmId);
       if (status?.state !== 'running' || targetOf(deps, vm) === undefined)
         throw new VmcError(

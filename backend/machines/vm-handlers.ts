@@ -12,7 +12,7 @@ import { isAdmin } from '../rest/sessions.ts';
 import { identityOf } from '../store/accounts.ts';
 import { makeId, makeToken, matchesHash, sha256 } from '../store/hashes.ts';
 import type { VmRow } from '../store/vms.ts';
-import { type MachineDeps, ownVm, visibleVm, vmKey } from './deps.ts';
+import { type MachineDeps, ownVm, poweredVm, visibleVm, vmKey } from './deps.ts';
 import { describeVm } from './describe.ts';
 import { pickHostForVm } from './pick-host.ts';
 
@@ -64,7 +64,8 @@ export function vmHandlers(deps: MachineDeps): VmHandlers {
     },
 
     async vmList(_input, { account }) {
-      const vms = isAdmin(account) ? store.vms.list() : store.vms.ownedBy(account.userId);
+      const shared = () => store.vmPeople.vmsOf(account.userId).flatMap((vmId) => store.vms.get(vmId) ?? []);
+      const vms = isAdmin(account) ? store.vms.list() : [...store.vms.ownedBy(account.userId), ...shared()];
       return { vms: vms.map((vm) => describeVm(vm, deps)) };
     },
 
@@ -73,7 +74,7 @@ export function vmHandlers(deps: MachineDeps): VmHandlers {
     },
 
     async vmStart({ params: { vmId } }, { account }) {
-      const vm = requireMade(visibleVm(store, account, vmId));
+      const vm = requireMade(poweredVm(store, account, vmId));
       await mutex.run(vmKey(vmId), async () =>
         links.learn(vm.hostId, await links.call(vm.hostId, agentMethods.vmStart, { vmId })),
       );
@@ -81,7 +82,7 @@ export function vmHandlers(deps: MachineDeps): VmHandlers {
     },
 
     async vmShutdown({ params: { vmId }, body: { waitSeconds, force } }, { account }) {
-      const vm = visibleVm(store, account, vmId);
+      const vm = poweredVm(store, account, vmId);
       const options = { timeoutMs: waitSeconds * 1000 + SHUTDOWN_EXTRA_MS };
       await mutex.run(vmKey(vmId), async () => {
         const params = { vmId, waitSeconds, force };

@@ -95,4 +95,15 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX auditByTime ON audit (at);
   `,
+  `
+  CREATE TABLE vmPeople (
+    vmId TEXT NOT NULL REFERENCES vms ON DELETE CASCADE,
+    userId TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    mayInvite INTEGER NOT NULL,
+    addedBy TEXT NOT NULL,
+    addedAt INTEGER NOT NULL,
+    PRIMARY KEY (vmId, userId)
+  ) STRICT;
+  CREATE INDEX vmPeopleByUser ON vmPeople (userId);
+  `,
 ];

@@ -9,6 +9,7 @@ import { driveKeyStore } from './drive-keys.ts';
 import { driveStore } from './drives.ts';
 import { hostStore } from './hosts.ts';
 import { sessionStore } from './sessions.ts';
+import { vmPeopleStore } from './vm-people.ts';
 import { vmStore } from './vms.ts';
 
 export type Store = ReturnType<typeof openStore>;
@@ -23,6 +24,7 @@ export function openStore(stateDir: string) {
     sessions: sessionStore(db),
     hosts: hostStore(db),
     vms: vmStore(db),
+    vmPeople: vmPeopleStore(db),
     drives: driveStore(db),
     driveKeys: driveKeyStore(db),
     attachments: attachmentStore(db),

@@ -13,6 +13,8 @@ import { progressLine } from '../progress.ts';
 import { ask, type Session, withSession } from '../session.ts';
 import { findVm, waitUntilReady } from './find.ts';
 import { addInsideCommands } from './inside-commands.ts';
+import { addPeopleCommands } from './people-commands.ts';
+import { addProfileCommands } from './profile-commands.ts';
 import { pinState, shownVm, vmDetails, vmTable } from './text.ts';
 
 /** More than the backend itself waits for a host. */
@@ -144,6 +146,8 @@ export function addVmCommands(program: Command, io: ConnectIo): void {
 
   addInsideCommands(vms, io);
   addAuditCommand(vms, io);
+  addPeopleCommands(vms, io);
+  addProfileCommands(vms, io);
 }
 
 async function create(io: ConnectIo, name: string, options: CreateOptions, command: Command): Promise<void> {

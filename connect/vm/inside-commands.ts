@@ -6,11 +6,12 @@ import { humanBytes, table } from '../../shared/cli/program.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { fingerprint } from '../../shared/identity/fingerprint.ts';
 import { presented, withControl } from '../channel.ts';
-import { type ConnectIo, reply } from '../io.ts';
+import { type ConnectIo, note, reply } from '../io.ts';
 import { pin } from '../known-vms.ts';
 import { descriptor, wholeNumber } from '../options.ts';
 import { withSession } from '../session.ts';
 import { findVm } from './find.ts';
+import { notePeopleVersion } from './people-version.ts';
 
 interface PingOptions {
   payloadFd?: number;
@@ -31,12 +32,15 @@ export function addInsideCommands(vms: Command, io: ConnectIo): void {
         const info = await withControl(session, vm, (rpc) =>
           rpc.call(controlMethods.systemInfo, {}, { signal: io.signal }),
         );
+        await notePeopleVersion(session, vm, info.peopleVersion);
+        if (info.peopleProblem !== undefined) note(io, `ONLY THE OWNER MAY COME IN: ${info.peopleProblem}`);
         reply(io, json, info, () =>
           table([
             ['name', info.name],
             ['id', info.vmId],
             ['fingerprint', info.fingerprint],
             ['owner', info.ownerFingerprint],
+            ['people', `version ${info.peopleVersion}`],
             ['version', info.version],
             ['controller up since', new Date(info.startedAt).toISOString()],
             ['parked after', info.secondsToPark === undefined ? '-' : `${info.secondsToPark.toFixed(1)} s`],

@@ -2,8 +2,9 @@
 import type { ErrorCode } from '../errors.ts';
 import { accountRoutes } from './accounts.ts';
 import { machineRoutes } from './machines.ts';
+import { vmPeopleRoutes } from './vm-people.ts';
 
-export const routes = { ...accountRoutes, ...machineRoutes };
+export const routes = { ...accountRoutes, ...machineRoutes, ...vmPeopleRoutes };
 
 /** Codes that do not appear are 500. */
 export const ERROR_STATUS: Partial<Record<ErrorCode, number>> = {

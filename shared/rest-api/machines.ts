@@ -131,7 +131,7 @@ export const machineRoutes = {
   vmList: defineRoute({
     method: 'GET',
     path: '/v1/vms',
-    summary: 'VMs the caller owns (admins: all)',
+    summary: 'VMs the caller owns or was added to (admins: all)',
     auth: 'user',
     params: none,
     body: none,

@@ -51,6 +51,7 @@ export async function examine(configPath: string, credentialPath: string | undef
     return ok(`VM ${bootstrap.vm.name} (${bootstrap.vm.id})`);
   });
   await check('owner', () => checkOwner(stateDir, bootstrap));
+  await check('people', () => checkPeople(stateDir));
   await check(`port ${tunnel.port}`, () => checkPort(tunnel.port));
   await check('firewall', () => checkFirewall(tunnel.port));
   if (bootstrap !== undefined) {
@@ -129,6 +130,17 @@ async function checkOwner(stateDir: string, bootstrap: Bootstrap | undefined): P
       'Nobody can replace the owner: give the VM its own bootstrap again',
     );
   return ok(text);
+}
+
+async function checkPeople(stateDir: string): Promise<Result> {
+  const self = await readSelf(stateDir);
+  if (self === undefined) return warn('nobody is known before the first start');
+  const { readPeople } = await import('../people/people-file.ts');
+  const { fingerprint } = await import('../../shared/identity/fingerprint.ts');
+  const { identity, ownership } = self;
+  const file = { stateDir, identity, vmId: ownership.vmId, owner: fingerprint(ownership.owner.ed25519) };
+  const { people, version } = await readPeople(file); // if that fails, only the owner may come in: the error says why
+  return ok(`the owner and ${people.length} more, version ${version}`);
 }
 
 async function checkPort(port: number): Promise<Result> {

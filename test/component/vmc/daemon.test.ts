@@ -1,118 +1,24 @@
 /** The whole daemon as a process of its own, on port 22 of a fresh network namespace, with a relay on its loopback. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
-import t, { type Test } from 'tap';
-import { WebSocket } from 'ws';
+import t from 'tap';
 import { controlMethods } from '../../../shared/api/index.ts';
-import { encodeBootstrap } from '../../../shared/bootstrap.ts';
-import { openChannel } from '../../../shared/channel/run-handshake.ts';
-import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
 import { fingerprint } from '../../../shared/identity/fingerprint.ts';
-import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
-import { ed25519PublicKey } from '../../../shared/identity/keys.ts';
+import { generateIdentity } from '../../../shared/identity/identity.ts';
 import { certificateSha256, makeCertificate } from '../../../shared/net/certificate.ts';
-import { RELAY_USER_PATH } from '../../../shared/relay-wire.ts';
-import { RpcPeer } from '../../../shared/rpc/peer.ts';
 import { run } from '../../../shared/run.ts';
 import { runCli } from '../../../vmc/cli.ts';
-import { readIdentity } from '../../../vmc/state/identity-file.ts';
+import { setUp, VM_ID } from './daemon-process.ts';
 import { inNamespace } from './in-namespace.ts';
-import { Relay } from './relay.ts';
-
-const MAIN = new URL('../../../vmc/main.ts', import.meta.url).pathname;
-const VM_ID = 'vm-0123456789ab';
-
-class Vmc {
-  readonly #child: ChildProcess;
-  output = '';
-  readonly exited: Promise<number>;
-
-  constructor(configPath: string, credentials: string | undefined) {
-    const env = {
-      PATH: '/usr/sbin:/usr/bin',
-      ...(credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials }),
-    };
-    this.#child = spawn(process.execPath, [MAIN, 'daemon', '--config', configPath], {
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    for (const stream of [this.#child.stdout, this.#child.stderr])
-      stream?.on('data', (chunk: Buffer) => {
-        this.output += chunk.toString();
-        this.#child.emit('said');
-      });
-    this.exited = once(this.#child, 'close').then(([code]) => Number(code));
-  }
-
-  async said(pattern: RegExp): Promise<void> {
-    const signal = AbortSignal.timeout(10_000);
-    while (!pattern.test(this.output))
-      await once(this.#child, 'said', { signal }).catch((error: unknown) => {
-        throw new Error(`vmc did not say ${pattern}, only:\n${this.output}`, { cause: error });
-      });
-  }
-
-  stop(): Promise<number> {
-    this.#child.kill('SIGTERM');
-    return this.exited;
-  }
-}
 
 function* endless() {
   for (;;) yield Buffer.alloc(64 * 1024);
-}
-
-async function setUp(t: Test, options: { ports?: number[]; relayUrl?: string; pin?: string } = {}) {
-  const dir = t.testdir();
-  const owner = generateIdentity();
-  const relay = new Relay();
-  const url = options.relayUrl ?? (await relay.listen());
-  t.teardown(() => relay.close());
-  const credentials = join(dir, 'credentials');
-  const stateDir = join(dir, 'state');
-  await mkdir(credentials);
-  const config = join(dir, 'vmc.toml');
-  await writeFile(config, `stateDir = "${stateDir}"\n[tunnel]\nports = ${JSON.stringify(options.ports ?? [])}\n`);
-  const bootstrap = (who: Identity) =>
-    writeFile(
-      join(credentials, 'vmc.bootstrap'),
-      encodeBootstrap({
-        version: 1,
-        vm: { id: VM_ID, name: 'data' },
-        backend: { url, pin: options.pin ?? relay.pin },
-        owner: who.public,
-        enrolToken: new Uint8Array(32).fill(7),
-      }),
-    );
-  await bootstrap(owner);
-  const start = (withCredential = true) => {
-    const vmc = new Vmc(config, withCredential ? credentials : undefined);
-    t.teardown(() => vmc.stop());
-    return vmc;
-  };
-  /** A control channel as a person's device opens it. */
-  const connect = async (who: Identity) => {
-    await relay.whenParked();
-    const socket = new WebSocket(`${url.replace('https', 'wss')}${RELAY_USER_PATH}`, { rejectUnauthorized: false });
-    socket.on('error', () => {});
-    await once(socket, 'message'); // paired
-    const vm = await readIdentity(stateDir);
-    if (vm === undefined) throw new Error('no identity');
-    const peer = ed25519PublicKey(vm.public.ed25519);
-    return new RpcPeer(await openChannel(webSocketTransport(socket), { identity: who, peer, purpose: 'control' }));
-  };
-  const audit = () =>
-    readFileSync(join(stateDir, 'audit.log'), 'utf8')
-      .trim()
-      .split('\n')
-      .map((line) => JSON.parse(line) as Record<string, unknown>);
-  return { dir, owner, relay, url, config, stateDir, bootstrap, start, connect, audit };
 }
 
 await inNamespace(import.meta.url, () => {
