@@ -23,7 +23,7 @@ t.test('C12 one line a record: ASCII, one spelling, bounded, whatever strangers 
       if (line.length > MAX_LINE_BYTES) throw new Error(`${line.length} bytes`);
       if (encodeRecord(parseRecord(line) as typeof record) !== line) throw new Error('another spelling');
     }),
-    { numRuns: 500 },
+    { numRuns: 100 },
   );
   const clipped = boundedEvent({ who: '\n'.repeat(99), what: 'log.checkpoint', target: '😀'.repeat(99), result: 'ok' });
   t.equal(clipped.what, 'other.log.checkpoint', 'no event passes for a record of the log itself');
@@ -143,7 +143,7 @@ t.test('C16 a crash at any byte of the last write: nothing is thrown away, and t
   const good = readFileSync(pathOf(dir));
   const lines = readLines(pathOf(dir));
   const tail = lines.slice(-2).join('').length;
-  const cuts = fc.sample(fc.integer({ min: good.length - tail, max: good.length - 1 }), { numRuns: 20, seed: 1 });
+  const cuts = fc.sample(fc.integer({ min: good.length - tail, max: good.length - 1 }), { numRuns: 12, seed: 1 });
   for (const cut of cuts) {
     writeFileSync(pathOf(dir), good.subarray(0, cut));
     await makeLog(dir, 2);
@@ -170,7 +170,7 @@ t.test('C16 a crash at any byte of the last write: nothing is thrown away, and t
 
 t.test('C16 tampering before a restart is not taken for a crash', async (t) => {
   const dir = t.testdir();
-  for (const at of [5, 90]) {
+  for (const at of [90]) {
     rmSync(pathOf(dir), { force: true });
     await makeLog(dir, 150);
     const lines = readLines(pathOf(dir));
