@@ -19,11 +19,14 @@ import { peopleHandlers } from './machines/people-handlers.ts';
 import { mayReach as isReachable } from './machines/reach.ts';
 import { Settler } from './machines/settle.ts';
 import { vmHandlers } from './machines/vm-handlers.ts';
+import { serveMetrics } from './metrics/metrics-server.ts';
+import { processMetrics } from './metrics/process-metrics.ts';
+import { relayFamilies } from './metrics/relay-families.ts';
 import { FrontDoor } from './net/front-door.ts';
 import { Heartbeat } from './net/heartbeat.ts';
 import { RateLimit } from './net/rate-limit.ts';
 import { Upgrades } from './net/upgrades.ts';
-import { Capture } from './relay/capture.ts';
+import { openCapture } from './relay/capture.ts';
 import { relayEntrances } from './relay/entrances.ts';
 import { Gate } from './relay/gate.ts';
 import { Relay } from './relay/relay.ts';
@@ -32,6 +35,7 @@ import { makeRestServer } from './rest/server.ts';
 import { initStateFolder } from './state-folder.ts';
 import { openStore, type Store } from './store/store.ts';
 import { ticketHandlers } from './tickets/handlers.ts';
+import { Presence } from './tickets/presence.ts';
 import { initTicketKey } from './tickets/ticket-key.ts';
 import { TicketOffice } from './tickets/ticket-office.ts';
 
@@ -51,6 +55,7 @@ export interface RunningBackend {
   url: string;
   /** SHA-256 of its SPKI, lower-case hex. */
   pin: string;
+  metricsPort: number | undefined;
   close(): Promise<void>;
 }
 
@@ -60,7 +65,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
   const { keys } = await initStateFolder(config.stateDir, new Date(now()));
   const { pin } = keys;
   const ticketKey = await initTicketKey(config.stateDir);
-  const capture = openCapture(config, log);
+  const capture = openCapture(config.relay, log);
   const store = openStore(config.stateDir);
   const heartbeat = new Heartbeat();
   let url = config.publicUrl;
@@ -87,6 +92,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
     capture: capture && ((bytes) => capture.write(bytes)),
     paired: (userId, vmId) => audit(userId, 'relay.pair', vmId),
   });
+  const presence = new Presence({ relay, others: config.relay.others, seed: ticketKey.seed, now });
   const links = new HostLinks({
     hostKey: (hostId) => store.hosts.get(hostId)?.ed25519 ?? undefined,
     pin,
@@ -113,6 +119,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
     links,
     relay,
     office,
+    presence,
     endpoints,
     mutex: new KeyedMutex(),
     log,
@@ -159,17 +166,21 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
   const upgrades = new Upgrades({
     frontDoor,
     refusals,
+    rated: () => metrics.refused('rate'),
     entrances: {
       [HOST_LINK_PATH]: () => (socket, known) => links.accept(socket, known),
       ...(config.relay.embedded ? relayEntrances(relay, gate, () => metrics.refused('ticket')) : {}),
     },
   });
 
+  let metricsServer: Awaited<ReturnType<typeof serveMetrics>> | undefined;
   const close = async () => {
+    await metricsServer?.close();
     clearInterval(tidyTimer);
     app.server.close(); // no new connections; what hangs on the old ones ends next
     await upgrades.close();
     relay.close();
+    presence.close();
     await endpoints.closeAll();
     await app.close();
     await settler.idle();
@@ -180,6 +191,9 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
   try {
     upgrades.serve(app.server);
     await app.listen({ host: config.listen.address, port: config.listen.port });
+    const { address, port } = config.metrics;
+    const collect = () => [...relayFamilies({ metrics, frontDoor, heartbeat }), ...processMetrics()];
+    if (port !== undefined) metricsServer = await serveMetrics({ address, port }, collect);
   } catch (error) {
     await close();
     if (!isErrno(error, 'EADDRINUSE')) throw error;
@@ -190,18 +204,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
   if (config.listen.port === 0) url = `https://${config.listen.address}:${port}`;
   log.info('listening', { url, port, pin });
   if (needsFirstCode(store)) deps.announce?.(`First account: connect claim --code ${makeFirstCode(store, now())}`);
-  return { url, pin, close };
-}
-
-function openCapture(config: Config, log: Log): Capture | undefined {
-  const { captureFile } = config.relay;
-  if (captureFile === undefined) return undefined;
-  log.warn('RELAY CAPTURE IS ON: everything that passes the relay is appended to a file', { captureFile });
-  try {
-    return new Capture(captureFile);
-  } catch (cause) {
-    throw new VmcError('bad-config', `The capture file ${captureFile} cannot be opened.`, undefined, { cause });
-  }
+  return { url, pin, metricsPort: metricsServer?.port, close };
 }
 
 function tidy(store: Store, now: number, auditDays: number): void {

@@ -5,12 +5,15 @@ import { answer, type Io, makeProgram, table } from '../shared/cli/program.ts';
 import { loadToml } from '../shared/config/load-toml.ts';
 import { VmcError } from '../shared/errors.ts';
 import { makeLog } from '../shared/log.ts';
+import { toBase64 } from '../shared/names.ts';
 import { makeFirstCode } from './accounts/first-code.ts';
 import { describeUser } from './accounts/handlers.ts';
 import { startBackend } from './backend.ts';
 import { type Config, configSchema } from './config.ts';
+import { addRelayCommands } from './relay/relay-cli.ts';
 import { initStateFolder, readServerKeys } from './state-folder.ts';
 import { openStore, type Store } from './store/store.ts';
+import { initTicketKey, readTicketKey } from './tickets/ticket-key.ts';
 
 const DEFAULT_CONFIG = '/etc/vmc/backend.toml';
 const MAX_AUDIT_ENTRIES = 100_000;
@@ -47,6 +50,7 @@ export function makeBackendProgram({ io, untilStopped }: CliDeps): Command {
     async (options: Options) => {
       const { stateDir } = await load(options);
       const { keys, made } = await initStateFolder(stateDir, new Date());
+      await initTicketKey(stateDir);
       answer(io, options.json, { stateDir, pin: keys.pin, made }, (it) =>
         it.made ? `Made the backend's key in ${it.stateDir}. Its pin: ${it.pin}` : `Nothing to do. Pin: ${it.pin}`,
       );
@@ -59,6 +63,17 @@ export function makeBackendProgram({ io, untilStopped }: CliDeps): Command {
       answer(io, options.json, { pin }, (it) => it.pin);
     },
   );
+
+  answering(
+    program,
+    'ticket-key',
+    'Print the public key that relays of their own need: ticketKey in relay.toml',
+  ).action(async (options: Options) => {
+    const ticketKey = toBase64((await readTicketKey((await load(options)).stateDir)).public);
+    answer(io, options.json, { ticketKey }, (it) => it.ticketKey);
+  });
+
+  addRelayCommands(program, { io, untilStopped });
 
   /** Opens the store of a backend that has been initialised. */
   const withStore = async <T>(options: Options, work: (store: Store) => T): Promise<T> => {

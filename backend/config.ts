@@ -1,13 +1,9 @@
 /** The backend's configuration. packaging/etc/backend.toml documents every key. */
-import { isAbsolute } from 'node:path';
 import * as z from 'zod';
 import { LOG_LEVELS } from '../shared/log.ts';
 import { portSchema, sha256HexSchema } from '../shared/names.ts';
 import { MAX_RELAYS } from '../shared/rest-api/vm-enrol.ts';
-
-const pathSchema = z.string().refine(isAbsolute, 'give an absolute path');
-const addressSchema = z.union([z.ipv4(), z.ipv6()]);
-const count = (fallback: number) => z.number().int().min(1).max(1_000_000).default(fallback);
+import { addressSchema, count, listenPortSchema, metricsSchema, pathSchema, relayShape } from './relay/relay-config.ts';
 
 const httpsUrlSchema = z
   .url({ protocol: /^https$/ })
@@ -26,8 +22,7 @@ export const configSchema = z
     listen: z
       .strictObject({
         address: addressSchema.default('0.0.0.0'),
-        /** 0: any free one, for tests. */
-        port: portSchema.or(z.literal(0)).default(8443),
+        port: listenPortSchema.default(8443),
       })
       .prefault({}),
     endpoints: z
@@ -50,16 +45,11 @@ export const configSchema = z
           .array(relaySchema)
           .max(MAX_RELAYS - 1)
           .default([]),
-        idlePerVm: count(4),
-        idlePerOwner: count(400),
-        pairedPerVm: count(64),
-        pairedPerUser: count(128),
-        preAuth: count(1024),
-        preAuthPerAddress: count(256),
-        captureFile: pathSchema.optional(),
+        ...relayShape,
       })
       .refine((it) => it.embedded || it.others.length > 0, 'there has to be a relay: embedded, or others')
       .prefault({}),
+    metrics: metricsSchema,
     limits: z
       .strictObject({
         connections: count(20_000),

@@ -15,8 +15,18 @@ const subnet = z.string().refine((text) => {
   return parsed !== undefined && parsed.prefix >= 16 && parsed.prefix <= 29; // ipset bitmap:ip,mac holds a /16 at most
 }, 'a network of /16 to /29, such as 10.92.0.0/24');
 
+const MAX_RELAYS = 16;
+const relayUrl = z
+  .url({ protocol: /^https$/ })
+  .refine((url) => ipv4Schema.safeParse(new URL(url).hostname).success, 'give https://ADDRESS:PORT, an IPv4 address');
+
 export const configSchema = z.strictObject({
-  backend: z.strictObject({ url: z.url({ protocol: /^https$/ }), pin: sha256HexSchema }),
+  backend: z.strictObject({
+    url: z.url({ protocol: /^https$/ }),
+    pin: sha256HexSchema,
+    /** Relays that run by themselves: VMs may connect to these too. By address: the VMs' DNS answers for the backend's name only. */
+    relays: z.array(relayUrl).max(MAX_RELAYS).default([]),
+  }),
   address: ipv4Schema,
   stateDir: folder.default('/var/lib/vmc-host'),
   libvirtUri: z

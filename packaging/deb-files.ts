@@ -35,15 +35,15 @@ export function wrapperScript(product: Product): string {
  * starts nothing: closing a VM's network and taking port 22 under whoever is installing is for the next boot.
  */
 export function maintainerScripts(product: Product): Record<string, string> {
-  const service = product.units.find((unit) => unit === `${product.name}.service`);
-  if (service === undefined) return {};
+  if (product.services.length === 0) return {};
+  const services = product.services.join(' ');
   const script = (body: string): string =>
     `#!/bin/sh\nset -e\nif [ -d /run/systemd/system ]; then\n${body}\nfi\nexit 0\n`;
   return {
     postinst: script(
-      `\tsystemctl daemon-reload\n\tif [ "$1" = configure ] && [ -n "$2" ]; then systemctl try-restart ${service}; fi`,
+      `\tsystemctl daemon-reload\n\tif [ "$1" = configure ] && [ -n "$2" ]; then systemctl try-restart ${services}; fi`,
     ),
-    prerm: script(`\tif [ "$1" = remove ]; then systemctl stop ${service}; fi`),
+    prerm: script(`\tif [ "$1" = remove ]; then systemctl stop ${services}; fi`),
     postrm: script('\tsystemctl daemon-reload'),
   };
 }

@@ -14,6 +14,8 @@ export interface Product {
   recommends: readonly string[];
   /** Files of systemd/ that go to /usr/lib/systemd/system. */
   units: readonly string[];
+  /** Those that an upgrade restarts, when they run, and a removal stops. */
+  services: readonly string[];
   /**
    * Symlinks that pull units in, made by the package itself: they also work in a chroot, and nobody switches them
    * off by accident. `[folder under /usr/lib/systemd/system, unit]`.
@@ -47,6 +49,7 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     ],
     recommends: ['openssh-sftp-server'],
     units: ['vmc.service', 'vmc-firewall.service'],
+    services: ['vmc.service'],
     wiring: [
       ['multi-user.target.wants', 'vmc.service'],
       ['sysinit.target.wants', 'vmc-firewall.service'],
@@ -74,6 +77,7 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     ],
     recommends: [],
     units: ['host-agent.service'],
+    services: ['host-agent.service'],
     wiring: [],
     files: { '/etc/vmc/host-agent.toml': 'packaging/etc/host-agent.toml' },
   },
@@ -83,9 +87,13 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     summary: 'backend of research VMs: rest, relay and endpoints',
     depends: [],
     recommends: [],
-    units: ['backend.service'],
+    units: ['backend.service', 'backend-relay.service'],
+    services: ['backend.service', 'backend-relay.service'],
     wiring: [],
-    files: { '/etc/vmc/backend.toml': 'packaging/etc/backend.toml' },
+    files: {
+      '/etc/vmc/backend.toml': 'packaging/etc/backend.toml',
+      '/etc/vmc/relay.toml': 'packaging/etc/relay.toml',
+    },
   },
   connect: {
     name: 'connect',
@@ -94,6 +102,7 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     depends: [],
     recommends: ['openssh-client'],
     units: [],
+    services: [],
     wiring: [],
     files: {},
   },

@@ -10,6 +10,7 @@ import type { Account } from '../store/accounts.ts';
 import type { DriveRow } from '../store/drives.ts';
 import type { Store } from '../store/store.ts';
 import type { VmRow } from '../store/vms.ts';
+import type { Presence } from '../tickets/presence.ts';
 import type { TicketOffice } from '../tickets/ticket-office.ts';
 import { mayReach } from './reach.ts';
 
@@ -18,6 +19,7 @@ export interface MachineDeps {
   links: HostLinks;
   relay: Relay;
   office: TicketOffice;
+  presence: Presence;
   endpoints: Endpoints;
   /** Keys: `vm:ID`, `drive:ID`. Everything that a host does to one of them happens one at a time. */
   mutex: KeyedMutex;

@@ -3,16 +3,16 @@ import type * as z from 'zod';
 import { toBase64 } from '../../shared/names.ts';
 import type { driveSchema, vmSchema } from '../../shared/rest-api/machines.ts';
 import type { HostLinks } from '../hosts/links.ts';
-import type { Relay } from '../relay/relay.ts';
 import { identityOf } from '../store/accounts.ts';
 import type { DriveRow } from '../store/drives.ts';
 import type { Store } from '../store/store.ts';
 import type { VmRow } from '../store/vms.ts';
+import type { Presence } from '../tickets/presence.ts';
 
 export type VmView = z.input<typeof vmSchema>;
 export type DriveView = z.input<typeof driveSchema>;
 
-export function describeVm(vm: VmRow, { links, relay }: { links: HostLinks; relay: Relay }): VmView {
+export function describeVm(vm: VmRow, { links, presence }: { links: HostLinks; presence: Presence }): VmView {
   return {
     vmId: vm.vmId,
     name: vm.name,
@@ -23,7 +23,7 @@ export function describeVm(vm: VmRow, { links, relay }: { links: HostLinks; rela
     memoryMiB: vm.memoryMiB,
     state: stateOf(vm, links),
     ...(vm.problem === null ? {} : { problem: vm.problem }),
-    ready: relay.isReady(vm.vmId),
+    ready: presence.isReady(vm.vmId),
     ...(vm.identity === null ? {} : { identity: identityOf({ identity: vm.identity }) }),
     createdAt: vm.createdAt,
   };

@@ -64,12 +64,14 @@ export function vmHandlers(deps: MachineDeps): VmHandlers {
     },
 
     async vmList(_input, { account }) {
+      await deps.presence.refresh();
       const shared = () => store.vmPeople.vmsOf(account.userId).flatMap((vmId) => store.vms.get(vmId) ?? []);
       const vms = isAdmin(account) ? store.vms.list() : [...store.vms.ownedBy(account.userId), ...shared()];
       return { vms: vms.map((vm) => describeVm(vm, deps)) };
     },
 
     async vmGet({ params }, { account }) {
+      await deps.presence.refresh();
       return describeVm(visibleVm(store, account, params.vmId), deps);
     },
 

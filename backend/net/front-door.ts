@@ -46,24 +46,17 @@ export interface FrontDoorLimits {
   strangerMs?: number;
 }
 
-export interface FrontDoorEvents {
-  accepted?(): void;
-  refused?(reason: 'connections'): void;
-  /** A stranger's time was over. */
-  late?(): void;
-}
-
 export class FrontDoor {
   readonly #limits: FrontDoorLimits;
-  readonly #events: FrontDoorEvents;
   readonly #inside: Admission;
   readonly strangers: Strangers;
+  /** Since the start. full: there were too many connections; late: a stranger's time was over. */
+  readonly counts = { connections: 0, full: 0, late: 0, handshakes: 0, handshakeFailures: 0 };
   /** By address and port of the peer: TLS wraps the connection into an object of its own. */
   readonly #guests = new Map<string, Guest>();
 
-  constructor(limits: FrontDoorLimits, events: FrontDoorEvents = {}) {
+  constructor(limits: FrontDoorLimits) {
     this.#limits = limits;
-    this.#events = events;
     this.#inside = new Admission(limits.connections, limits.connectionsPerAddress);
     this.strangers = new Strangers(limits.preAuth, limits.preAuthPerAddress);
   }
@@ -74,6 +67,8 @@ export class FrontDoor {
 
   guard(server: Server): void {
     server.on('connection', (socket: Socket) => this.#enter(socket));
+    server.on('secureConnection', () => this.counts.handshakes++);
+    server.on('tlsClientError', () => this.counts.handshakeFailures++);
   }
 
   /** Of a request's connection; undefined when that has gone already. */
@@ -85,14 +80,14 @@ export class FrontDoor {
     const address = plainAddress(socket.remoteAddress);
     const leave = this.#inside.enter(address);
     if (leave === undefined) {
-      this.#events.refused?.('connections');
+      this.counts.full++;
       socket.destroy();
       return;
     }
-    this.#events.accepted?.();
+    this.counts.connections++;
     const name = nameOf(socket);
     const guest = new Guest(address, this.#limits.strangerMs ?? STRANGER_MS, () => {
-      this.#events.late?.();
+      this.counts.late++;
       socket.destroy();
     });
     guest.stranger = this.strangers.enter(address, () => socket.destroy());

@@ -29,6 +29,8 @@ export class Heartbeat {
   readonly #sockets = new Map<WebSocket, Watched>();
   readonly #times: HeartbeatTimes;
   readonly #timer: NodeJS.Timeout;
+  /** Sockets found dead since the start. */
+  lost = 0;
 
   constructor(times: HeartbeatTimes = HEARTBEAT) {
     this.#times = times;
@@ -67,8 +69,10 @@ export class Heartbeat {
     for (const [socket, watched] of this.#sockets) {
       if (socket.isPaused) watched.heardAt = now; // it is us who do not read
       const limit = watched.sent > watched.read ? this.#times.deadAfterUnread : this.#times.deadAfter;
-      if (now - watched.heardAt > limit) socket.terminate();
-      else if (socket.readyState === socket.OPEN) socket.ping(String(watched.sent));
+      if (now - watched.heardAt > limit) {
+        this.lost++;
+        socket.terminate();
+      } else if (socket.readyState === socket.OPEN) socket.ping(String(watched.sent));
     }
   }
 }

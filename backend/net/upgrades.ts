@@ -19,7 +19,8 @@ export interface UpgradesDeps {
   entrances: Readonly<Record<string, Entrance>>;
   /** By address: who is refused more often than this is answered with 429 whatever they did. */
   refusals: RateLimit;
-  refused?: (status: number) => void;
+  /** Somebody was answered with 429. */
+  rated?: () => void;
 }
 
 export class Upgrades {
@@ -66,7 +67,7 @@ export class Upgrades {
 
   #refuse(request: IncomingMessage, socket: Duplex, wanted: number): void {
     const status = this.#deps.refusals.allow(plainAddress(request.socket.remoteAddress)) ? wanted : 429;
-    this.#deps.refused?.(status);
+    if (status === 429) this.#deps.rated?.();
     socket.once('finish', () => socket.destroy());
     socket.end(`HTTP/1.1 ${status} ${STATUS_TEXT[status] ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`);
   }

@@ -2,7 +2,7 @@
 import { utf8 } from '../../shared/bytes.ts';
 import type { Ed25519PublicKey } from '../../shared/identity/keys.ts';
 import { verifyStatement } from '../../shared/identity/statement.ts';
-import { type Pass, readPass, readTicket, type Ticket } from '../../shared/relay/ticket.ts';
+import { type Pass, readPass, readQuestion, readTicket, type Ticket } from '../../shared/relay/ticket.ts';
 import { statementContexts } from '../../shared/relay-wire.ts';
 import { SpentTickets } from './spent-tickets.ts';
 
@@ -32,9 +32,9 @@ export class Gate {
 
   /** @param authorization header field of the request. Spends the ticket. */
   admitUser(authorization: string | undefined): Ticket | TicketRefusal {
-    const token = /^Bearer ([A-Za-z0-9_-]{1,400})$/.exec(authorization ?? '')?.[1];
+    const token = bearer(authorization);
     if (token === undefined) return 'no-ticket';
-    const ticket = readTicket(this.#deps.ticketKey, new Uint8Array(Buffer.from(token, 'base64url')));
+    const ticket = readTicket(this.#deps.ticketKey, token);
     if (ticket === undefined) return 'bad-ticket';
     if (ticket.relayPin !== this.#deps.pin) return 'wrong-relay';
     const now = this.#deps.now();
@@ -51,4 +51,16 @@ export class Gate {
     const parts = [challenge, utf8(read.vmId), utf8(this.#deps.pin)];
     return verifyStatement(read.vmKey, statementContexts.relayPark, parts, signature) ? read : undefined;
   }
+
+  /** Whether it is the backend that asks. */
+  isBackend(authorization: string | undefined): boolean {
+    const token = bearer(authorization);
+    const question = token && readQuestion(this.#deps.ticketKey, token);
+    return question?.relayPin === this.#deps.pin && this.#deps.now() < question.expiresAt + SKEW_MS;
+  }
+}
+
+function bearer(authorization: string | undefined): Uint8Array | undefined {
+  const token = /^Bearer ([A-Za-z0-9_-]{1,400})$/.exec(authorization ?? '')?.[1];
+  return token === undefined ? undefined : new Uint8Array(Buffer.from(token, 'base64url'));
 }

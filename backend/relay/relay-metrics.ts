@@ -6,7 +6,8 @@ export interface Flow {
   pauses: number;
 }
 
-const REFUSALS = ['pass', 'noVmParked', 'limit', 'ticket', 'path', 'rate', 'connections', 'evicted', 'late'] as const;
+/** ticket and pass: not good; rate: too much was refused from there; full: too many sockets of this kind. */
+const REFUSALS = ['ticket', 'pass', 'not_parked', 'full', 'rate'] as const;
 export type Refusal = (typeof REFUSALS)[number];
 
 export class RelayMetrics {

@@ -112,7 +112,7 @@ export class Relay {
   }
 
   #turnAway(socket: WebSocket, why: 'noVmParked' | 'limit'): void {
-    this.#deps.metrics.refused(why);
+    this.#deps.metrics.refused(why === 'limit' ? 'full' : 'not_parked');
     closeSoon(socket, RELAY_CLOSE[why]);
   }
 

@@ -3,7 +3,6 @@ import type { Server } from 'node:https';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { publicError, VmcError } from '../../shared/errors.ts';
 import { errorFields, type Log } from '../../shared/log.ts';
-import { TLS_OPTIONS } from '../../shared/net/tls.ts';
 import { ERROR_STATUS, routes } from '../../shared/rest-api/index.ts';
 import type { Route } from '../../shared/rest-api/route.ts';
 import { printable } from '../../shared/run.ts';
@@ -11,15 +10,13 @@ import { describeIssues } from '../../shared/validate.ts';
 import { plainAddress } from '../net/addresses.ts';
 import type { FrontDoor } from '../net/front-door.ts';
 import type { RateLimit } from '../net/rate-limit.ts';
+import { REQUEST_TIMEOUT_MS, tlsServerOptions } from '../net/tls-server.ts';
 import type { ServerKeys } from '../state-folder.ts';
 import type { Store } from '../store/store.ts';
 import { type Handlers, RestRequest } from './handler.ts';
 import { findCaller, requireAuth } from './sessions.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
-const REQUEST_TIMEOUT_MS = 15_000;
-/** Node looks for requests that take too long this often. */
-const CHECK_MS = 2_000;
 
 export interface RestDeps {
   keys: ServerKeys;
@@ -39,16 +36,7 @@ export type RestServer = FastifyInstance<Server>;
 export function makeRestServer(deps: RestDeps): RestServer {
   const { keys, log, frontDoor, strangers } = deps;
   const app: RestServer = Fastify({
-    https: {
-      ...TLS_OPTIONS,
-      key: keys.key,
-      cert: keys.certificate,
-      ALPNProtocols: ['http/1.1'],
-      handshakeTimeout: REQUEST_TIMEOUT_MS,
-      headersTimeout: REQUEST_TIMEOUT_MS,
-      connectionsCheckingInterval: CHECK_MS,
-      maxHeaderSize: 8 * 1024,
-    },
+    https: tlsServerOptions(keys),
     bodyLimit: MAX_BODY_BYTES,
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: 60_000,

@@ -1,7 +1,7 @@
 /** From the records and the configuration to the plan, and the one place where it is applied. */
 
 import type { Host } from '../host.ts';
-import { backendEndpoint } from '../network/backend-endpoint.ts';
+import { backendEndpoint, backendHostPort } from '../network/backend-endpoint.ts';
 import { gatewayOf, subnetOf } from '../network/subnet.ts';
 import { applyFirewall, firewallDrift } from './firewall.ts';
 import { type FirewallPlan, planFirewall } from './plan.ts';
@@ -17,7 +17,13 @@ export async function wantedFirewall(host: Host): Promise<FirewallPlan> {
     address,
     ports: forwardPorts,
     vms,
-    allowed: backend.addresses.map((it) => ({ address: it, protocol: 'tcp' as const, port: backend.port })),
+    allowed: [
+      ...backend.addresses.map((it) => ({ address: it, protocol: 'tcp' as const, port: backend.port })),
+      ...host.config.backend.relays.map((url) => {
+        const { host: relay, port } = backendHostPort(url);
+        return { address: relay, protocol: 'tcp' as const, port };
+      }),
+    ],
   });
 }
 

@@ -19,6 +19,13 @@
  *   37   8  when it ends
  *   45  32  the VM's Ed25519 key
  *   77  64  statement `relay-pass` over bytes 0 to 76
+ *
+ * Question, by which the backend learns from one relay which VMs are parked there:
+ *
+ *    0   5  "VMCQ" and version 1
+ *    5   8  when it ends
+ *   13  32  pin of the relay
+ *   45  64  statement `relay-question` over bytes 0 to 44
  */
 import { concatBytes, equalBytes, utf8 } from '../bytes.ts';
 import { statementBytes } from '../identity/framing.ts';
@@ -29,6 +36,7 @@ import { userIdSchema, vmIdSchema } from '../names.ts';
 
 export const TICKET_BYTES = 157;
 export const PASS_BYTES = 141;
+export const QUESTION_BYTES = 109;
 const SIGNATURE_BYTES = 64;
 
 export interface Ticket {
@@ -82,6 +90,24 @@ export function readPass(key: Ed25519PublicKey, bytes: Uint8Array): Pass | undef
   return { ownerId: userId, vmId, expiresAt, vmKey: ed25519PublicKey(body.slice(45, 77)) };
 }
 
+export interface Question {
+  /** Milliseconds since 1970. */
+  expiresAt: number;
+  relayPin: string;
+}
+
+/** @param seed of the backend's ticket key. */
+export function makeQuestion(seed: Uint8Array, { expiresAt, relayPin }: Question): Uint8Array {
+  const body = concatBytes(utf8('VMCQ\x01'), time(expiresAt), Uint8Array.fromHex(relayPin));
+  return signed(seed, 'relay-question', QUESTION_BYTES, body);
+}
+
+/** @returns undefined for anything that the key has not signed. */
+export function readQuestion(key: Ed25519PublicKey, bytes: Uint8Array): Question | undefined {
+  const body = verified(key, 'relay-question', QUESTION_BYTES, 'VMCQ\x01', bytes);
+  return body && { expiresAt: timeAt(body, 5), relayPin: body.slice(13, 45).toHex() };
+}
+
 function signed(seed: Uint8Array, context: string, size: number, body: Uint8Array): Uint8Array {
   if (body.length !== size - SIGNATURE_BYTES) throw new RangeError('a field of the ticket has a wrong length');
   return concatBytes(body, sign(statementBytes(context, [body]), seed));
@@ -103,9 +129,12 @@ function holder(body: Uint8Array): { userId: string; vmId: string; expiresAt: nu
   return {
     userId: userIdSchema.parse(text(body.subarray(5, 22))),
     vmId: vmIdSchema.parse(text(body.subarray(22, 37))),
-    expiresAt: Number(new DataView(body.buffer, body.byteOffset).getBigUint64(37)),
+    expiresAt: timeAt(body, 37),
   };
 }
+
+const timeAt = (body: Uint8Array, at: number): number =>
+  Number(new DataView(body.buffer, body.byteOffset).getBigUint64(at));
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 

@@ -31,18 +31,19 @@ export class Fixture {
   readonly announced: string[] = [];
   /** Added to the clock. */
   skewMs = 0;
-  backend: RunningBackend = { url: '', pin: '', close: async () => {} };
-  readonly #config: Partial<ConfigInput>;
+  backend: RunningBackend = { url: '', pin: '', metricsPort: undefined, close: async () => {} };
+  #config: Partial<ConfigInput> = {};
   readonly #clients: BackendClient[] = [];
   readonly #agents: FakeAgent[] = [];
 
-  private constructor(config: Partial<ConfigInput>) {
-    this.#config = config;
-  }
-
-  static async start(t: Teardown, config: Partial<ConfigInput> = {}): Promise<Fixture> {
-    const fixture = new Fixture(config);
+  /** @param config may depend on the backend's state folder. */
+  static async start(
+    t: Teardown,
+    config: Partial<ConfigInput> | ((stateDir: string) => Promise<Partial<ConfigInput>>) = {},
+  ): Promise<Fixture> {
+    const fixture = new Fixture();
     t.teardown(() => fixture.close());
+    fixture.#config = typeof config === 'function' ? await config(fixture.stateDir) : config;
     await fixture.startBackend();
     return fixture;
   }

@@ -115,7 +115,7 @@ t.test('H4 H5: what passes and what does not', async (t) => {
   await Promise.all([
     listen(box, vmA, [22, 80]),
     listen(box, vmB, [22]),
-    listen(box, backend, [8443, 9000]),
+    listen(box, backend, [8443, 8444, 9000]),
     listen(box, stranger, [8443]),
     listen(box, box.namespace, [7000]),
   ]);
@@ -146,8 +146,9 @@ t.test('H4 H5: what passes and what does not', async (t) => {
     ]);
   });
 
-  await t.test('out: the backend, and nothing else', async (t) => {
+  await t.test('out: the backend and its relays, and nothing else', async (t) => {
     t.equal(await greeting(vmA, '10.91.2.1', 8443), `hello ${HOST_ADDRESS}`, 'masqueraded');
+    t.match(await greeting(vmA, '10.91.2.1', 8444), /hello/, 'a relay that the configuration names');
     await closed(t, [
       ['another port of it', vmA, '10.91.2.1', 9000],
       ['another machine', vmA, '10.93.0.9', 8443],

@@ -15,6 +15,8 @@ import { Undo } from '../../../../shared/undo.ts';
 const REPOSITORY = join(import.meta.dirname, '../../../..');
 const NODE_ENV = { ...process.env, NODE_OPTIONS: '' }; // tap's loader is not for what is started here
 
+/** A relay that runs by itself. */
+const RELAY_URL = `https://${ADDRESSES.backendForVmhost}:8444`;
 export const BACKEND_URL = `https://${ADDRESSES.backendForVmhost}:8443`;
 export const HOST_ADDRESS = ADDRESSES.vmhost;
 
@@ -149,6 +151,7 @@ accelerator = "tcg"
 [backend]
 url = "${BACKEND_URL}"
 pin = "${'ab'.repeat(32)}"
+relays = ["${RELAY_URL}"]
 [pools]
 images = "${images}"
 drives = "${drives}"
