@@ -9,9 +9,6 @@ import { plainAddress } from './addresses.ts';
 import { Admission } from './admission.ts';
 import { type Stranger, Strangers } from './strangers.ts';
 
-/** Milliseconds from TCP's connect, or from the last request that was answered. */
-const STRANGER_MS = 10_000;
-
 /** One connection. */
 export class Guest {
   readonly address: string;
@@ -42,8 +39,8 @@ export interface FrontDoorLimits {
   connectionsPerAddress: number;
   preAuth: number;
   preAuthPerAddress: number;
-  /** Default 10 000. */
-  strangerMs?: number;
+  /** From TCP's connect, or from the last request that was answered. */
+  preAuthSeconds: number;
 }
 
 export class FrontDoor {
@@ -86,7 +83,7 @@ export class FrontDoor {
     }
     this.counts.connections++;
     const name = nameOf(socket);
-    const guest = new Guest(address, this.#limits.strangerMs ?? STRANGER_MS, () => {
+    const guest = new Guest(address, this.#limits.preAuthSeconds * 1000, () => {
       this.counts.late++;
       socket.destroy();
     });

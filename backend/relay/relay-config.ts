@@ -19,6 +19,8 @@ export const relayShape = {
   pairedPerUser: count(128),
   preAuth: count(1024),
   preAuthPerAddress: count(256),
+  /** From TCP's connect until it is known who it is. */
+  preAuthSeconds: z.number().min(1).max(60).default(10),
   captureFile: pathSchema.optional(),
   /** The capture ends when the file is as large as this. */
   captureMaxMiB: count(1024),
