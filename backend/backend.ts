@@ -31,7 +31,7 @@ import { relayEntrances } from './relay/entrances.ts';
 import { Gate } from './relay/gate.ts';
 import { Relay } from './relay/relay.ts';
 import { RelayMetrics } from './relay/relay-metrics.ts';
-import { makeRestServer } from './rest/server.ts';
+import { makeRestServer, type RestServer } from './rest/server.ts';
 import { initStateFolder } from './state-folder.ts';
 import { openStore, type Store } from './store/store.ts';
 import { ticketHandlers } from './tickets/handlers.ts';
@@ -56,6 +56,8 @@ export interface RunningBackend {
   /** SHA-256 of its SPKI, lower-case hex. */
   pin: string;
   metricsPort: number | undefined;
+  /** Asks rest without a network. */
+  readonly ask: RestServer['inject'];
   close(): Promise<void>;
 }
 
@@ -204,7 +206,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
   if (config.listen.port === 0) url = `https://${config.listen.address}:${port}`;
   log.info('listening', { url, port, pin });
   if (needsFirstCode(store)) deps.announce?.(`First account: connect claim --code ${makeFirstCode(store, now())}`);
-  return { url, pin, metricsPort: metricsServer?.port, close };
+  return { url, pin, metricsPort: metricsServer?.port, ask: app.inject.bind(app), close };
 }
 
 function tidy(store: Store, now: number, auditDays: number): void {

@@ -7,7 +7,7 @@ import { addressSchema, count, listenPortSchema, metricsSchema, pathSchema, rela
 
 const httpsUrlSchema = z
   .url({ protocol: /^https$/ })
-  .refine((url) => new URL(url).pathname === '/', 'give https://host:port, without a path')
+  .refine((url) => URL.canParse(url) && new URL(url).pathname === '/', 'give https://host:port, without a path')
   .transform((url) => new URL(url).origin);
 const relaySchema = z.strictObject({ url: httpsUrlSchema, pin: sha256HexSchema });
 

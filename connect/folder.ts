@@ -20,7 +20,10 @@ import { type KnownVms, knownVmsSchema } from './known-vms.ts';
 /** `https://host:port`, nothing after it. */
 export const backendUrlSchema = z
   .url({ protocol: /^https$/, error: 'write https://HOST:PORT' })
-  .refine((url) => new URL(url).pathname === '/' && !/[?#@]/.test(url), 'write https://HOST:PORT and nothing after it')
+  .refine(
+    (url) => URL.canParse(url) && new URL(url).pathname === '/' && !/[?#@]/.test(url),
+    'write https://HOST:PORT and nothing after it',
+  )
   .transform((url) => new URL(url).origin);
 
 const backendSchema = z.strictObject({ url: backendUrlSchema, pin: sha256HexSchema, name: nameSchema });

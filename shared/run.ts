@@ -4,6 +4,9 @@
  */
 import { execa } from 'execa';
 import { VmcError } from './errors.ts';
+import { printable } from './printable.ts';
+
+export { printable };
 
 export interface Command {
   file: string;
@@ -60,14 +63,6 @@ export class CommandError extends VmcError {
     this.stderr = stderr;
     this.durationMs = durationMs;
   }
-}
-
-/** Control characters escaped, so that a command's words cannot write on a terminal or break a log line. */
-export function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/g,
-    (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
 }
 
 /** Runs a command to its end. @throws CommandError, whose message never holds the argv or stdin. */

@@ -1,14 +1,24 @@
-/** Turning zod's findings into one line for a person. Values are never repeated: they may be secret. */
+/**
+ * Turning zod's findings into one line for a person. Values are never repeated: they may be secret. Names of keys are,
+ * shortened and escaped: whoever sent them may be a stranger.
+ */
 import type * as z from 'zod';
 import { VmcError } from './errors.ts';
+import { shortened } from './printable.ts';
 
 export function describeIssues(error: z.ZodError): string {
   return error.issues
     .slice(0, 5)
     .map((issue) => {
-      const where = issue.path.map(String).join('.');
-      const unknownKeys = issue.code === 'unrecognized_keys' ? `unknown key ${issue.keys.join(', ')}` : issue.message;
-      return where === '' ? unknownKeys : `${where}: ${unknownKeys}`;
+      const where = shortened(issue.path.map(String).join('.'));
+      const problem =
+        issue.code === 'unrecognized_keys'
+          ? `unknown key ${issue.keys
+              .slice(0, 5)
+              .map((key) => shortened(key))
+              .join(', ')}`
+          : issue.message;
+      return where === '' ? problem : `${where}: ${problem}`;
     })
     .join('; ');
 }

@@ -1,5 +1,6 @@
 /** `8080` or `8080:18080`: a port of the VM, and the local one that leads to it. */
 import { VmcError } from '../../shared/errors.ts';
+import { shortened } from '../../shared/printable.ts';
 
 export interface ForwardSpec {
   vmPort: number;
@@ -19,11 +20,7 @@ export function parseForward(text: string): ForwardSpec {
   const [, vm, local] = /^(\d{1,5})(?::(\d{1,5}))?$/.exec(text) ?? [];
   const spec = { vmPort: Number(vm ?? 0), localPort: Number(local ?? 0) };
   if (!isPort(spec.vmPort) || (local !== undefined && !isPort(spec.localPort)))
-    throw new VmcError(
-      'bad-request',
-      `${JSON.stringify(text)} is not PORT or PORT:LOCALPORT.`,
-      'For example 3389:13389.',
-    );
+    throw new VmcError('bad-request', `"${shortened(text)}" is not PORT or PORT:LOCALPORT.`, 'For example 3389:13389.');
   return spec;
 }
 

@@ -1,5 +1,6 @@
 /** XML as libvirt reads and writes it: elements are keys, attributes are keys with a leading @, text is #text. */
 import { XMLBuilder, XMLParser } from 'fast-xml-parser';
+import { VmcError } from '../../shared/errors.ts';
 
 const names = { ignoreAttributes: false, attributeNamePrefix: '@', textNodeName: '#text' } as const;
 
@@ -19,5 +20,11 @@ export type Xml = { [name: string]: string | number | Xml | readonly Xml[] | und
 
 export const buildXml = (document: Xml): string => builder.build(document);
 
-/** The result is checked with a zod schema by whoever asked. */
-export const parseXml = (text: string): unknown => parser.parse(text);
+/** The result is checked with a zod schema by whoever asked. @throws VmcError 'bad-data'. */
+export function parseXml(text: string): unknown {
+  try {
+    return parser.parse(text);
+  } catch (cause) {
+    throw new VmcError('bad-data', 'libvirt gave XML that cannot be read.', undefined, { cause });
+  }
+}

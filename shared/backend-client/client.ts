@@ -13,7 +13,7 @@ import { RELAY_USER_PATH, relayToUserSchema, statementContexts } from '../relay-
 import { routes } from '../rest-api/index.ts';
 import type { RelayAddress } from '../rest-api/vm-enrol.ts';
 import { type RequestBounds, VmClient } from './vm-client.ts';
-import { openSocket, receiveText } from './websocket.ts';
+import { openSocket, receiveMessage } from './websocket.ts';
 
 /** A connection that is gone without a word must not hold up somebody who reconnects. */
 const TICKET_TIMEOUT_MS = 15_000;
@@ -86,7 +86,7 @@ export class BackendClient extends VmClient {
     const text = ticket.toBase64({ alphabet: 'base64url', omitPadding: true });
     const socket = await this.openAtRelay(relay, RELAY_USER_PATH, { ...bounds, ticket: text });
     try {
-      relayToUserSchema.parse(await receiveText(socket, 10_000));
+      await receiveMessage(socket, relayToUserSchema, 10_000);
     } catch (error) {
       socket.terminate();
       throw error;
@@ -127,7 +127,7 @@ export class BackendClient extends VmClient {
       ...(signal === undefined ? {} : { signal }),
     });
     try {
-      const { challenge } = hostLinkHelloSchema.parse(await receiveText(socket, 10_000));
+      const { challenge } = await receiveMessage(socket, hostLinkHelloSchema, 10_000);
       const signature = signStatementNatively(identity, statementContexts.hostLink, [
         new Uint8Array(Buffer.from(challenge, 'base64')),
         utf8(hostId),

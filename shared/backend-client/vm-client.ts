@@ -16,7 +16,7 @@ import type { Route } from '../rest-api/route.ts';
 import { type RelayAccess, type RelayAddress, vmEnrol, vmPass } from '../rest-api/vm-enrol.ts';
 import { type BackendAddress, callRoute, type RouteInput } from './http.ts';
 import { KEEP_ALIVE, type KeepAliveTimes, keepAlive } from './keep-alive.ts';
-import { type OpenSocketOptions, openSocket, receiveText } from './websocket.ts';
+import { type OpenSocketOptions, openSocket, receiveMessage } from './websocket.ts';
 
 export interface RequestBounds {
   /** Default 60 000. */
@@ -98,20 +98,20 @@ export class VmClient {
   ): Promise<{ paired: Promise<WebSocket>; close(): void }> {
     const socket = await this.openAtRelay(relay, RELAY_VM_PATH, signal === undefined ? {} : { signal });
     try {
-      const hello = relayToVmSchema.parse(await receiveText(socket, 10_000));
+      const hello = await receiveMessage(socket, relayToVmSchema, 10_000);
       if (hello.type !== 'challenge') throw new VmcError('bad-data', 'The relay did not send a challenge.');
       const parts = [hello.challenge, utf8(vmId), utf8(relay.pin)];
       const signature = signStatementNatively(identity, statementContexts.relayPark, parts);
       socket.send(JSON.stringify({ type: 'park', pass: toBase64(pass), signature: toBase64(signature) }));
-      const answer = relayToVmSchema.parse(await receiveText(socket, 10_000));
+      const answer = await receiveMessage(socket, relayToVmSchema, 10_000);
       if (answer.type !== 'parked') throw new VmcError('bad-data', 'The relay did not park the socket.');
     } catch (error) {
       socket.terminate();
       throw error;
     }
     this.keepAlive(socket);
-    const paired = receiveText(socket).then((message) => {
-      if (relayToVmSchema.parse(message).type === 'paired') return socket;
+    const paired = receiveMessage(socket, relayToVmSchema).then((message) => {
+      if (message.type === 'paired') return socket;
       socket.terminate();
       throw new VmcError('bad-data', 'The relay sent a message that was not expected.');
     });

@@ -1,6 +1,7 @@
 /** A websocket to the backend, pinned. */
 import type { Agent } from 'node:https';
 import { WebSocket } from 'ws';
+import type * as z from 'zod';
 import { VmcError } from '../errors.ts';
 import { RELAY_CLOSE, RELAY_MAX_MESSAGE } from '../relay-wire.ts';
 import { asVmcError, type BackendAddress } from './http.ts';
@@ -62,8 +63,21 @@ export function openSocket(address: BackendAddress, path: string, options: OpenS
   });
 }
 
-/** The next text message, as JSON, of a socket from `openSocket`; the socket is paused again afterwards. */
-export function receiveText(socket: WebSocket, deadlineMs?: number): Promise<unknown> {
+/**
+ * The next text message of a socket from `openSocket`, which is paused again afterwards.
+ * @throws VmcError 'bad-data' for anything but what `schema` says, 'timeout', or what the close code means.
+ */
+export async function receiveMessage<S extends z.ZodType>(
+  socket: WebSocket,
+  schema: S,
+  deadlineMs?: number,
+): Promise<z.output<S>> {
+  const parsed = schema.safeParse(await receiveText(socket, deadlineMs));
+  if (!parsed.success) throw new VmcError('bad-data', 'The backend sent a message that was not expected.');
+  return parsed.data;
+}
+
+function receiveText(socket: WebSocket, deadlineMs?: number): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const timer =
       deadlineMs === undefined

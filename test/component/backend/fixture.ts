@@ -31,7 +31,7 @@ export class Fixture {
   readonly announced: string[] = [];
   /** Added to the clock. */
   skewMs = 0;
-  backend: RunningBackend = { url: '', pin: '', metricsPort: undefined, close: async () => {} };
+  backend: Omit<RunningBackend, 'ask'> = { url: '', pin: '', metricsPort: undefined, close: async () => {} };
   #config: Partial<ConfigInput> = {};
   readonly #clients: BackendClient[] = [];
   readonly #agents: FakeAgent[] = [];

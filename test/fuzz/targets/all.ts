@@ -1,0 +1,24 @@
+/** Every target there is: each parser that reads bytes before their sender is known, and those that hostile peers reach. */
+import type { Target } from '../target.ts';
+import { guestTargets } from './guest.ts';
+import { helloTargets } from './hellos.ts';
+import { hostTargets } from './host.ts';
+import { identityTargets } from './identity.ts';
+import { recordTargets } from './records.ts';
+import { relayTargets } from './relay.ts';
+import { restTargets } from './rest.ts';
+import { controlParamTargets, rpcTargets } from './rpc.ts';
+import { tunnelTargets } from './tunnel.ts';
+
+export const targets: readonly Target[] = [
+  ...helloTargets,
+  ...recordTargets,
+  ...identityTargets,
+  ...relayTargets,
+  ...restTargets,
+  ...tunnelTargets,
+  ...rpcTargets,
+  ...controlParamTargets,
+  ...guestTargets,
+  ...hostTargets,
+];
