@@ -2,16 +2,15 @@ import t from 'tap';
 import { type FuzzOptions, fuzz } from '../../fuzz/fuzz.ts';
 import { findTarget } from '../../fuzz/targets/index.ts';
 
-const run = (options: Pick<FuzzOptions, 'targets' | 'inputs'> & Partial<FuzzOptions>) =>
+const run = (options: Pick<FuzzOptions, 'targets' | 'inputs'> & Pick<Partial<FuzzOptions>, 'explore'>) =>
   fuzz({
     seed: 1,
     workers: 1,
-    inputs: Number.POSITIVE_INFINITY,
     seconds: Number.POSITIVE_INFINITY,
     explore: 0,
     ...options,
   });
-const kinds = async (name: string, options: Partial<FuzzOptions> = {}) => {
+const kinds = async (name: string, options: Partial<Pick<FuzzOptions, 'inputs' | 'explore'>> = {}) => {
   const { findings } = await run({ targets: [await findTarget(`toy/${name}`)], inputs: 5_000, ...options });
   return findings.map(({ kind }) => kind);
 };
