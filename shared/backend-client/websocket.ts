@@ -77,7 +77,8 @@ export async function receiveMessage<S extends z.ZodType>(
   return parsed.data;
 }
 
-function receiveText(socket: WebSocket, deadlineMs?: number): Promise<unknown> {
+/** The same, whatever JSON it is. */
+export function receiveText(socket: WebSocket, deadlineMs?: number): Promise<unknown> {
   return new Promise((resolve, reject) => {
     const timer =
       deadlineMs === undefined
