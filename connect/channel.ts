@@ -8,18 +8,18 @@ import type { Vm } from '../shared/rest-api/machines.ts';
 import { type LifeTimes, RpcPeer } from '../shared/rpc/peer.ts';
 import { type Control, ControlConnection } from './control.ts';
 import { isTerminal, note } from './io.ts';
-import { acquaintance, type PresentedVm, pin } from './known-vms.ts';
+import { acquaintance, nameHere, type PresentedVm, pin } from './known-vms.ts';
 import { type Session, signedIn } from './session.ts';
 
 /** @throws VmcError 'wrong-state' while the VM has no identity yet. */
-export function presented(vm: Vm): PresentedVm {
+export function presented(session: Pick<Session, 'user'>, vm: Vm): PresentedVm {
   if (vm.identity === undefined)
     throw new VmcError(
       'wrong-state',
       `The VM ${vm.name} has not made itself known yet.`,
       'It does so on its first start, within a minute or so: connect vm list shows when it is ready.',
     );
-  return { vmId: vm.vmId, name: vm.name, ed25519: vm.identity.ed25519 };
+  return { vmId: vm.vmId, name: nameHere(vm, session.user.userId), ed25519: vm.identity.ed25519 };
 }
 
 export interface ChannelOptions {
@@ -53,7 +53,7 @@ export async function openControl(session: Session, vm: Vm, options: ChannelOpti
 /** The key that the backend names is pinned once the VM has proven to hold it, and printed for comparison. */
 async function openRpc(session: Session, vm: Vm, options: ChannelOptions): Promise<RpcPeer> {
   const { io, folder, identity, client } = session;
-  const peer = presented(vm);
+  const peer = presented(session, vm);
   const met = acquaintance(await folder.knownVms(), peer);
   if (met === 'stranger' && options.refuseStrangers === true)
     throw new VmcError(

@@ -14,7 +14,7 @@ import { ed25519Schema } from '../shared/identity/public-identity.ts';
 import { nameSchema, vmIdSchema } from '../shared/names.ts';
 
 const knownVmSchema = z.strictObject({
-  name: nameSchema,
+  name: z.union([nameSchema, z.string().regex(/^[a-z][a-z0-9-]*@user-[0-9a-f]{12}$/)]),
   /** Base64. The fingerprint beside it is for people; the key is what counts. */
   ed25519: z.string().optional(),
   fingerprint: z.string().optional(),
@@ -39,6 +39,25 @@ export interface PresentedVm {
 
 /** known: the pinned key · named: meant by the person here, first contact · stranger: never heard of, first contact */
 export type Acquaintance = 'known' | 'named' | 'stranger';
+
+/**
+ * What a VM is called on this device. Each owner gives names of their own: somebody else's VM is known together with whose
+ * it is, so that two people's VMs of one name are not taken for each other.
+ */
+export function nameHere(vm: { name: string; ownerId: string }, me: string): string {
+  return vm.ownerId === me ? vm.name : `${vm.name}@${vm.ownerId}`;
+}
+
+/** For somebody else's VM that was asked for by a name. @throws VmcError 'identity-changed' when it meant another one so far. */
+export function checkMeaning(known: KnownVms, vm: { vmId: string }, wanted: string): void {
+  const [before] = Object.entries(known).find(([vmId, { name }]) => name === wanted && vmId !== vm.vmId) ?? [];
+  if (before === undefined) return;
+  throw new VmcError(
+    'identity-changed',
+    `THE NAME ${wanted} MEANT ANOTHER VM SO FAR: on this device it is ${before}, one of yours; now the backend has only somebody else's, ${vm.vmId}. Nothing was sent.`,
+    `If that one is meant, call it by its id: ${vm.vmId}`,
+  );
+}
 
 /** @throws VmcError 'identity-changed' when the name meant another VM so far, or the VM had another name. */
 export function checkName(known: KnownVms, vm: { vmId: string; name: string }): void {

@@ -48,7 +48,7 @@ interface Start {
 async function audit(io: ConnectIo, wanted: string, options: AuditOptions, command: Command): Promise<void> {
   await withSession(io, command, async (session) => {
     const vm = await findVm(session, wanted);
-    const { ed25519, vmId, name } = presented(vm);
+    const { ed25519, vmId, name } = presented(session, vm);
     const key = exactly(ed25519);
     const keyText = ed25519.toBase64();
     const { path } = session.folder;

@@ -7,7 +7,7 @@ import { nameSchema } from '../../shared/names.ts';
 import { routes } from '../../shared/rest-api/index.ts';
 import { findHostId } from '../host/find.ts';
 import { type ConnectIo, isTerminal, reply } from '../io.ts';
-import { checkName, meant } from '../known-vms.ts';
+import { checkName, meant, nameHere } from '../known-vms.ts';
 import { checked, requireConfirm, sizeInMiB } from '../options.ts';
 import { ask, withSession } from '../session.ts';
 import { findVm } from '../vm/find.ts';
@@ -94,10 +94,12 @@ export function addDriveCommands(program: Command, io: ConnectIo): void {
       withSession(io, command, async (session) => {
         const { driveId } = await findDrive(session, wanted);
         const vm = await findVm(session, wantedVm);
-        checkName(await session.folder.knownVms(), vm);
+        checkName(await session.folder.knownVms(), { ...vm, name: nameHere(vm, session.user.userId) });
         const body = { vmId: vm.vmId, readOnly: ro === true };
         const attached = await ask(session, routes.driveAttach, { params: { driveId }, body }, HOST_WORK_MS);
-        await session.folder.changeKnownVms((known) => meant(known, vm));
+        await session.folder.changeKnownVms((known) =>
+          meant(known, { ...vm, name: nameHere(vm, session.user.userId) }),
+        );
         reply(io, json, shownDrive(attached), driveLine);
       }),
     );

@@ -3,17 +3,21 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { VmcError } from '../../shared/errors.ts';
 import { routes } from '../../shared/rest-api/index.ts';
 import type { Vm } from '../../shared/rest-api/machines.ts';
+import { checkMeaning } from '../known-vms.ts';
 import { progressLine } from '../progress.ts';
 import { resolve } from '../resolve.ts';
 import { ask, type Session } from '../session.ts';
 
-/** By name or id; an id is asked for directly. */
+/** By name or id. @throws VmcError 'not-found'; 'identity-changed' when the name meant another VM on this device. */
 export async function findVm(session: Session, wanted: string): Promise<Vm> {
   const { vms } = await ask(session, routes.vmList, { params: {}, body: {} });
   // An administrator sees everybody's VMs; a name means one's own first.
   const own = vms.filter((vm) => vm.ownerId === session.user.userId);
   const named = own.some((vm) => vm.name === wanted) ? own : vms;
-  return resolve(named, (vm) => vm.vmId, wanted, 'VM');
+  const vm = resolve(named, ({ vmId }) => vmId, wanted, 'VM');
+  if (vm.ownerId !== session.user.userId && vm.vmId !== wanted)
+    checkMeaning(await session.folder.knownVms(), vm, wanted);
+  return vm;
 }
 
 export function getVm(session: Session, vmId: string): Promise<Vm> {

@@ -69,7 +69,7 @@ export function addInsideCommands(vms: Command, io: ConnectIo): void {
     .addHelpText('after', '\nExample:\n  connect vm trust lab --accept SHA256:Jl3…')
     .action((wanted: string, { accept, json }: { accept: string; json?: boolean }, command: Command) =>
       withSession(io, command, async (session) => {
-        const vm = presented(await findVm(session, wanted));
+        const vm = presented(session, await findVm(session, wanted));
         const offered = fingerprint(vm.ed25519);
         if (offered !== accept)
           throw new VmcError(

@@ -71,6 +71,24 @@ t.test('C3 C9 who was added sees the VM, comes in, and may do what they may', as
   t.match(listed.io.output(), new RegExp(`bob +user +custom +files,ports +${bob.print.replaceAll('+', '\\+')}`));
 });
 
+t.test("C2 somebody else's VM is not taken for one's own of the same name, and both can be known", async (t) => {
+  const path = join(bob.folder, 'known-vms.json');
+  const { vms } = (await bob.ok('vm', 'list', '--json')).json<{ vms: { vmId: string; ownerId: string }[] }>();
+  const [shared] = vms as [{ vmId: string; ownerId: string }];
+  t.match(JSON.parse(readFileSync(path, 'utf8')), { [shared.vmId]: { name: `lab@${shared.ownerId}` } });
+  const own = { 'vm-ffffffffffff': { name: 'lab' } };
+  writeFileSync(path, JSON.stringify({ ...JSON.parse(readFileSync(path, 'utf8')), ...own }));
+  const calls = vm.calls.length;
+  const mistaken = await bob.run('vm', 'ping', 'lab');
+  t.equal(mistaken.code, 76);
+  t.match(mistaken.io.errors(), /THE NAME lab MEANT ANOTHER VM SO FAR/);
+  t.equal(vm.calls.length, calls);
+  await bob.ok('vm', 'ping', shared.vmId, '-c', '1');
+  const { 'vm-ffffffffffff': _, ...known } = JSON.parse(readFileSync(path, 'utf8'));
+  t.match(_, own['vm-ffffffffffff'], 'it is still known');
+  writeFileSync(path, JSON.stringify(known));
+});
+
 t.test('C9 profiles; a co-owner and a manager have their bounds', async (t) => {
   await ada.ok('vm', 'profile', 'set', 'lab', 'students', '--rights', 'files,upload');
   await ada.ok('vm', 'people', 'change', 'lab', 'bob', '--profile', 'students');
