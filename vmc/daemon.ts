@@ -1,5 +1,6 @@
 /** The controller: puts the features together, in the order that gets it to the relay soonest and never open half-guarded. */
 import { VmClient } from '../shared/backend-client/vm-client.ts';
+import { makeBackoff } from '../shared/backoff.ts';
 import { publicError, VmcError } from '../shared/errors.ts';
 import { fingerprint } from '../shared/identity/fingerprint.ts';
 import type { Ed25519PublicKey } from '../shared/identity/keys.ts';
@@ -166,8 +167,8 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
     log,
   });
   const relay = new RelayClient({
-    clock,
-    random: deps.random,
+    clock: () => performance.now(),
+    backoff: makeBackoff(deps.random),
     park: makePark({ client, firewall, access, identity, vmId: vm.id, random: deps.random }),
     serve: (socket) => void channels.serve(socket),
     onParked: () => {

@@ -3,7 +3,7 @@
  * is parked at once. Runs on, with back-off, while the backend is down.
  */
 import type { WebSocket } from 'ws';
-import { type Backoff, makeBackoff } from '../../shared/backoff.ts';
+import type { Backoff } from '../../shared/backoff.ts';
 
 export interface ParkedSocket {
   /** The socket, once a user is on its other end; rejects when it closes before. */
@@ -19,7 +19,9 @@ export interface RelayClientDeps {
   onParked: () => void;
   /** The relay cannot be reached, or cut the parked socket; the next attempt is in `retryMs`. */
   onTrouble: (error: unknown, retryMs: number) => void;
-  random: () => number;
+  /** How long to wait after a failure. */
+  backoff: Backoff;
+  /** Milliseconds of a clock that is never set. */
   clock: () => number;
 }
 
@@ -29,7 +31,6 @@ const STEADY_MS = 10_000;
 export class RelayClient {
   readonly #deps: RelayClientDeps;
   readonly #stop = new AbortController();
-  readonly #backoff: Backoff;
   #wake: (() => void) | undefined;
   /** Something changed during an attempt: the next one follows at once. */
   #again = false;
@@ -37,7 +38,6 @@ export class RelayClient {
 
   constructor(deps: RelayClientDeps) {
     this.#deps = deps;
-    this.#backoff = makeBackoff(deps.random);
   }
 
   start(): void {
@@ -63,7 +63,7 @@ export class RelayClient {
         await this.#parkOnce();
       } catch (error) {
         if (this.#stop.signal.aborted) return;
-        const retryMs = this.#backoff.next();
+        const retryMs = this.#deps.backoff.next();
         this.#deps.onTrouble(error, retryMs);
         await this.#wait(retryMs);
       }
@@ -79,10 +79,10 @@ export class RelayClient {
     this.#deps.onParked();
     try {
       const socket = await parked.paired;
-      this.#backoff.reset();
+      this.#deps.backoff.reset();
       this.#deps.serve(socket);
     } catch (error) {
-      if (this.#deps.clock() - since >= STEADY_MS) this.#backoff.reset();
+      if (this.#deps.clock() - since >= STEADY_MS) this.#deps.backoff.reset();
       throw error;
     } finally {
       this.#stop.signal.removeEventListener('abort', close);

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { controlMethods } from '../../../shared/api/index.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import { VmClient } from '../../../shared/backend-client/vm-client.ts';
+import { makeBackoff } from '../../../shared/backoff.ts';
 import { generateIdentity } from '../../../shared/identity/identity.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
 import type { RelayAddress } from '../../../shared/rest-api/vm-enrol.ts';
@@ -43,8 +44,8 @@ async function startVm(t: Test, { bootstrap }: RealSystem) {
     serve: (socket) => void channels.serve(socket),
     onParked: () => events.emit('parked'),
     onTrouble: (error) => events.emit('trouble', error),
-    random: Math.random,
-    clock: Date.now,
+    backoff: makeBackoff(Math.random),
+    clock: () => performance.now(),
   });
   const parked = once(events, 'parked');
   parking.start();

@@ -8,7 +8,6 @@ import { judgeSkew } from '../../../vmc/doctor/doctor.ts';
 import type { Drives } from '../../../vmc/drives/drives.ts';
 import type { People } from '../../../vmc/people/people.ts';
 import { listeningInodes, socketInode } from '../../../vmc/port22/parse-proc-net.ts';
-import { RelayClient } from '../../../vmc/relay-client/relay-client.ts';
 import { RequestMemory } from '../../../vmc/requests/request-memory.ts';
 import type { Tunnel } from '../../../vmc/tunnel/tunnel.ts';
 
@@ -69,49 +68,6 @@ t.test('C4 who listens on port 22, from /proc/net/tcp', async (t) => {
   t.same(listeningInodes('', 22), []);
   t.equal(socketInode('socket:[18021]'), '18021');
   t.equal(socketInode('/dev/null'), undefined);
-});
-
-t.test('C1 the next socket is parked when one is paired; a change of the network cuts the waiting short', async (t) => {
-  const log: string[] = [];
-  const outcomes = ['fail', 'pair', 'pair', 'wait'];
-  const waiting = Promise.withResolvers<void>();
-  const client: RelayClient = new RelayClient({
-    random: () => 1,
-    clock: () => 0,
-    park: async () => {
-      const outcome = outcomes.shift();
-      log.push(`park ${outcome}`);
-      if (outcome === 'fail') throw new Error('down');
-      if (outcome === 'pair') return { paired: Promise.resolve({} as never), close: () => {} };
-      const paired = Promise.withResolvers<never>();
-      waiting.resolve();
-      return { paired: paired.promise, close: () => paired.reject(new Error('closed')) };
-    },
-    serve: () => log.push('serve'),
-    onParked: () => log.push('parked'),
-    onTrouble: (_error, retryMs) => {
-      log.push(`trouble ${retryMs}`);
-      setImmediate(() => client.retryNow());
-    },
-  });
-  const started = performance.now();
-  client.start();
-  await waiting.promise;
-  await new Promise(setImmediate);
-  t.ok(performance.now() - started < 400, 'did not sit out the 500 ms');
-  await client.stop();
-  t.same(log, [
-    'park fail',
-    'trouble 500',
-    'park pair',
-    'parked',
-    'serve',
-    'park pair',
-    'parked',
-    'serve',
-    'park wait',
-    'parked',
-  ]);
 });
 
 t.test('C17 clock skew', async (t) => {
