@@ -1,10 +1,12 @@
 /** Relays that run by themselves: two processes beside one rest. */
+
 import { once } from 'node:events';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import type { WebSocket } from 'ws';
 import { initStateFolder } from '../../../backend/state-folder.ts';
 import { initTicketKey } from '../../../backend/tickets/ticket-key.ts';
+import { makeBackoff } from '../../../shared/backoff.ts';
 import { toBase64 } from '../../../shared/names.ts';
 import { orderRelays } from '../../../shared/relay/order.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
@@ -56,7 +58,7 @@ async function site(t: Test): Promise<Site> {
     serve: (socket) => void served.push(socket),
     onParked: () => {},
     onTrouble: () => {},
-    random,
+    backoff: makeBackoff(random),
     clock: () => performance.now(),
   });
   client.start();

@@ -32,7 +32,7 @@ await inNamespace(import.meta.url, () => {
     await ipInside('link', 'set', 'inner', 'up');
 
     const system = await makeSystem(t, BACKEND);
-    const backend = system.startBackend();
+    const backend = await system.startBackend();
     await backend.said(/listening|started|ready|"level"/i);
     const vmc = system.startVmc(inside);
     await vmc.said(/"event":"parked"/);

@@ -62,7 +62,7 @@ async function startVm(t: Test, { bootstrap }: RealSystem) {
 /** @param stop makes the relay dead without a word. @returns how it comes back. */
 async function diesWithoutAWord(t: Test, stop: (relay: Program, port: string) => Promise<() => Promise<void>>) {
   const system = await makeSystem(t);
-  const relay = system.startBackend();
+  const relay = await system.startBackend();
   await until(() => reachable(system), 30_000);
   const vm = await startVm(t, system);
   const { control, io } = await device(t, system, { times: FAST });

@@ -1,6 +1,6 @@
 /**
  * C1: the relay is killed and started again, over and over, while a device asks its VM without pause. Each request is answered
- * once, what it does is done once, and neither side leaks. All of it real: backend, vmc, connect, each a process.
+ * once, what it does is done once, and neither side leaks. All of it real: backend, relay, vmc, connect, each a process.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -23,7 +23,8 @@ const LANES = 4;
 await inNamespace(import.meta.url, () => {
   t.test('C1 each request is answered once and done once, though the relay dies again and again', async (t) => {
     const system = await makeSystem(t);
-    let relay = system.startBackend();
+    const relay = await system.startRelay();
+    await system.startBackend(relay);
     const vmc = system.startVmc();
     await vmc.said(/"event":"parked"/);
 
@@ -58,9 +59,9 @@ await inNamespace(import.meta.url, () => {
     while (kills < KILLS && (kills < LEAST_KILLS || performance.now() - started < TIME_MS)) {
       await moreAnswers(1 + (kills % 7) * 5); // now while channels open, now in full flight
       if (kills === WARM_UP) before = measure();
-      await relay.kill();
+      await relay.stop('SIGKILL');
       kills++;
-      relay = system.startBackend();
+      await relay.start();
     }
     await moreAnswers(20);
     const after = measure();

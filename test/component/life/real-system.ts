@@ -7,13 +7,16 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { startBackend } from '../../../backend/backend.ts';
 import { configSchema } from '../../../backend/config.ts';
+import { initTicketKey } from '../../../backend/tickets/ticket-key.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { BackendAddress } from '../../../shared/backend-client/http.ts';
 import { type Bootstrap, encodeBootstrap } from '../../../shared/bootstrap.ts';
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
+import { toBase64 } from '../../../shared/names.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
 import { FakeAgent } from '../backend/fake-agent.ts';
 import { until } from '../backend/fixture.ts';
+import { RelayProcess } from '../backend/relay-process.ts';
 
 const main = (product: string) => new URL(`../../../${product}/main.ts`, import.meta.url).pathname;
 const quiet = { info: () => {}, warn: () => {}, error: () => {} };
@@ -71,7 +74,10 @@ export interface RealSystem {
   bootstrap: Bootstrap;
   /** Everything vmc has recorded. */
   audit(): Record<string, unknown>[];
-  startBackend(): Program;
+  /** @param relay that pairs in its place. */
+  startBackend(relay?: RelayProcess): Promise<Program>;
+  /** A relay that runs by itself, on loopback. */
+  startRelay(): Promise<RelayProcess>;
   /** @param prefix what to run it by, e.g. nsenter. */
   startVmc(prefix?: readonly string[]): Program;
 }
@@ -84,15 +90,19 @@ export async function makeSystem(t: Test, host = '127.0.0.1'): Promise<RealSyste
   const { address, owner, bootstrap } = await settle(folders, host);
 
   const backendConfig = join(dir, 'backend.toml');
-  await writeFile(
-    backendConfig,
-    [
-      `publicUrl = "${address.url}"`,
-      `stateDir = "${folders.backend}"`,
-      `[listen]\naddress = "${host}"\nport = ${new URL(address.url).port}`,
-      `[endpoints]\naddress = "${host}"\nfirstPort = 36000\nlastPort = 36010\n`,
-    ].join('\n'),
-  );
+  const configure = (relay: RelayProcess | undefined) =>
+    writeFile(
+      backendConfig,
+      [
+        `publicUrl = "${address.url}"`,
+        `stateDir = "${folders.backend}"`,
+        `[listen]\naddress = "${host}"\nport = ${new URL(address.url).port}`,
+        `[endpoints]\naddress = "${host}"\nfirstPort = 36000\nlastPort = 36010`,
+        relay === undefined
+          ? ''
+          : `[relay]\nembedded = false\nothers = [{ url = "${relay.url}", pin = "${relay.pin}" }]\n`,
+      ].join('\n'),
+    );
   const vmcConfig = join(dir, 'vmc.toml');
   await writeFile(vmcConfig, `stateDir = "${folders.vmc}"\n`);
 
@@ -111,8 +121,16 @@ export async function makeSystem(t: Test, host = '127.0.0.1'): Promise<RealSyste
         .trim()
         .split('\n')
         .map((line) => JSON.parse(line) as Record<string, unknown>),
-    startBackend: () =>
-      started(new Program(process.execPath, [main('backend'), 'daemon', '--config', backendConfig], cache)),
+    startBackend: async (relay) => {
+      await configure(relay);
+      return started(new Program(process.execPath, [main('backend'), 'daemon', '--config', backendConfig], cache));
+    },
+    startRelay: async () => {
+      const { public: key } = await initTicketKey(folders.backend);
+      const relay = new RelayProcess(join(dir, 'relay'), toBase64(key));
+      t.teardown(() => relay.stop('SIGKILL'));
+      return relay.start();
+    },
     startVmc: (prefix = []) => {
       const [file = '', ...args] = [...prefix, process.execPath, main('vmc'), 'daemon', '--config', vmcConfig];
       return started(new Program(file, args, { ...cache, CREDENTIALS_DIRECTORY: folders.credentials }));

@@ -3,13 +3,14 @@ import t from 'tap';
 import { makeBackoff } from '../../../shared/backoff.ts';
 import { RelayClient } from '../../../vmc/relay-client/relay-client.ts';
 
-/** fail: no socket · pair: one that is paired at once · flap, hold: one that is cut, soon or after a minute · stay */
-type Outcome = 'fail' | 'pair' | 'flap' | 'hold' | 'stay';
+/** fail: no socket · moved: the same, and the network changed during the attempt · pair: one that is paired at once · flap, hold: one that is cut, soon or after a minute · stay */
+type Outcome = 'fail' | 'moved' | 'pair' | 'flap' | 'hold' | 'stay';
 
 /** Nobody waits out a back-off here: a change of the network cuts each short. */
 async function follow(outcomes: Outcome[]): Promise<string[]> {
   const log: string[] = [];
   let now = 0;
+  let quiet = false;
   const done = Promise.withResolvers<void>();
   const client: RelayClient = new RelayClient({
     backoff: makeBackoff(() => 1, 3_600_000, 20_000_000),
@@ -17,7 +18,11 @@ async function follow(outcomes: Outcome[]): Promise<string[]> {
     park: async () => {
       const outcome = outcomes.shift() ?? 'stay';
       log.push(outcome);
-      if (outcome === 'fail') throw new Error('down');
+      if (outcome === 'moved') {
+        quiet = true; // nothing else cuts the wait short
+        client.retryNow();
+      }
+      if (outcome === 'fail' || outcome === 'moved') throw new Error('down');
       if (outcome === 'pair') return { paired: Promise.resolve({} as never), close: () => {} };
       const paired = Promise.withResolvers<never>();
       if (outcome === 'stay') done.resolve();
@@ -32,7 +37,8 @@ async function follow(outcomes: Outcome[]): Promise<string[]> {
     onParked: () => log.push('parked'),
     onTrouble: (_error, retryMs) => {
       log.push(`${retryMs / 3_600_000} h`);
-      setImmediate(() => client.retryNow());
+      if (!quiet) setImmediate(() => client.retryNow());
+      quiet = false;
     },
   });
   client.start();
@@ -64,3 +70,7 @@ t.test(
     );
   },
 );
+
+t.test('C1 a change of the network during an attempt that fails is not lost', async (t) => {
+  t.same(await follow(['moved']), ['moved', '1 h', 'stay', 'parked']);
+});
