@@ -50,7 +50,7 @@ export function addVmCommands(program: Command, io: ConnectIo): void {
 
   vms
     .command('list')
-    .description('Your VMs (administrators: all)')
+    .description('Your VMs, and those that you were let into (administrators: all)')
     .option('--json', 'answer as JSON')
     .addHelpText('after', '\nExample:\n  connect vm list')
     .action(({ json }: { json?: boolean }, command: Command) =>
