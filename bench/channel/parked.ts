@@ -1,5 +1,5 @@
 /**
- * Memory that each parked socket costs the relay: resident bytes of the backend's process with all of them parked and
+ * Memory that each parked socket costs the relay: resident bytes of `backend relay` with all of them parked and
  * a heartbeat later, less those before the first. The VMs' ends are in other processes.
  */
 import { join } from 'node:path';
@@ -9,7 +9,7 @@ import { VmcError } from '../../shared/errors.ts';
 import { residentBytes } from '../machine.ts';
 import type { Measurement } from '../suite.ts';
 import { startWorker } from '../worker.ts';
-import { startSampleBackend } from './sample-backend.ts';
+import { startSampleRelay } from './sample-relay.ts';
 
 const CLIENTS = 2;
 const SPARE_FILES = 256;
@@ -23,7 +23,7 @@ export const parked: Measurement = {
   once: true,
   async start(site) {
     const count = site.settings.parked;
-    const backend = await startSampleBackend(site, 'parked-backend', count);
+    const sample = await startSampleRelay(site, 'parked-relay', count);
     const clients = await Promise.all(
       Array.from({ length: CLIENTS }, (_, i) =>
         startWorker(site, {
@@ -34,9 +34,9 @@ export const parked: Measurement = {
       ),
     );
     return async () => {
-      const before = await residentBytes(backend.pid);
+      const before = await residentBytes(sample.pid);
       const started = performance.now();
-      const { relay, vm: identity, vms } = backend;
+      const { relay, vm: identity, vms } = sample;
       const answers = await Promise.all(
         clients.map((client, i) =>
           client.ask('park', { relay, identity, vms: vms.filter((_, at) => at % CLIENTS === i) }, parkedSchema),
@@ -45,7 +45,7 @@ export const parked: Measurement = {
       const seconds = (performance.now() - started) / 1000;
       // Memory has no event to wait for. Few sockets are a trial run, which may be quick.
       await delay(count >= 1000 ? SETTLE_MS : 0, undefined, { signal: site.signal });
-      const after = await residentBytes(backend.pid);
+      const after = await residentBytes(sample.pid);
       const lost = await Promise.all(clients.map((client) => client.ask('lost', {}, lostSchema)));
       const here = answers.reduce((sum, it) => sum + it.parked, 0);
       if (here !== count || lost.some((it) => it.lost > 0))
