@@ -19,8 +19,8 @@ export const configSchema = z.strictObject({
       port: z.number().int().min(1).max(65535).default(22),
       ports: z.array(portRangeSchema).max(256).default([]),
       grantHours: z.number().min(0.01).max(168).default(12),
-      maxPreAuth: count(4096).default(64),
-      maxPreAuthPerAddress: count(4096).default(16),
+      maxPreAuth: count(4096).default(256),
+      maxPreAuthPerAddress: count(4096).default(256),
       maxGrantsPerPerson: count(1024).default(16),
       maxStreamsPerGrant: count(4096).default(256),
     })

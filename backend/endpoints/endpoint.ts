@@ -1,6 +1,6 @@
 /** One endpoint: a TCP port that leads to port 22 of one VM, for one source address only (B3). */
 import { connect, createServer, type Server, type Socket } from 'node:net';
-import { plainAddress } from '../net/addresses.ts';
+import { plainAddress } from '../../shared/net/addresses.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 const KEEP_ALIVE_MS = 30_000;

@@ -1,5 +1,5 @@
 /** How many may be inside at once: in all, and from one address. */
-import { addressBlock } from './addresses.ts';
+import { addressBlock } from '../../shared/net/addresses.ts';
 import { Tally } from './tally.ts';
 
 export class Admission {

@@ -5,9 +5,9 @@
  */
 import type { Socket } from 'node:net';
 import type { Server } from 'node:tls';
-import { plainAddress } from './addresses.ts';
+import { plainAddress } from '../../shared/net/addresses.ts';
+import { type Stranger, Strangers } from '../../shared/net/strangers.ts';
 import { Admission } from './admission.ts';
-import { type Stranger, Strangers } from './strangers.ts';
 
 /** One connection. */
 export class Guest {

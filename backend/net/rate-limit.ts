@@ -1,5 +1,5 @@
 /** A token bucket for each address, in bounded memory. */
-import { addressBlock } from './addresses.ts';
+import { addressBlock } from '../../shared/net/addresses.ts';
 
 const MAX_ADDRESSES = 10_000;
 

@@ -3,8 +3,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Server } from 'node:https';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
+import { plainAddress } from '../../shared/net/addresses.ts';
 import { RELAY_MAX_MESSAGE } from '../../shared/relay-wire.ts';
-import { plainAddress } from './addresses.ts';
 import type { FrontDoor } from './front-door.ts';
 import type { RateLimit } from './rate-limit.ts';
 

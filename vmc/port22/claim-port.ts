@@ -8,7 +8,9 @@ import { findPortOwner } from './port-owner.ts';
 /** @throws VmcError 'port-in-use' naming the process that owns the port, 'forbidden' without the right to take it. */
 export async function claimPort(server: Server, port: number): Promise<void> {
   try {
-    server.listen({ port, backlog: 128 }); // every address, IPv4 and (where there is any) IPv6
+    // Every address, IPv4 and (where there is any) IPv6. With a short backlog a burst of strangers costs others a second:
+    // the kernel drops their SYN.
+    server.listen({ port, backlog: 4096 });
     await once(server, 'listening');
   } catch (error) {
     if (isErrno(error, 'EADDRINUSE')) throw await portInUse(port);

@@ -4,29 +4,33 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
+import { plainAddress } from '../../shared/net/addresses.ts';
 import { certificateSha256 } from '../../shared/net/pins.ts';
+import { Strangers } from '../../shared/net/strangers.ts';
 import { TLS_OPTIONS } from '../../shared/net/tls.ts';
 import type { Grants } from './grants.ts';
 import type { PortRange } from './parse-ports.ts';
-import { PreAuthLimit } from './pre-auth.ts';
 import { serveConnect } from './serve-connect.ts';
 
 export interface TunnelServerDeps {
   grants: Grants;
   ports: readonly PortRange[];
+  /** Connections that have not shown a known certificate, in all and from one address; a newcomer takes the oldest one's place. */
   maxPreAuth: number;
   maxPreAuthPerAddress: number;
   /** Milliseconds for the handshake and the CONNECT together; default 10 000. */
   preAuthMs?: number;
-  /** Told of each connection that was refused, for the audit log. */
+  /** Told of each connection that was refused, or cut for a newcomer, for the audit log. */
   onRefused: (reason: string, address: string) => void;
 }
 
 interface Pending {
   /** The TCP socket below the TLS one. */
   tcp: Socket;
-  /** The peer is known and has said what it wants: it no longer counts as pre-auth. */
-  settled(): void;
+  /** Its certificate is known, and it counts as a stream of its grant: nobody takes its place. */
+  proven(): void;
+  /** It has said what it wants: no deadline. */
+  heard(): void;
 }
 
 const PRE_AUTH_MS = 10_000;
@@ -38,14 +42,14 @@ export class TunnelServer {
   /** The TCP side; claim-port.ts makes it listen. */
   readonly tcp: Server;
   readonly #deps: TunnelServerDeps;
-  readonly #preAuth: PreAuthLimit;
+  readonly #strangers: Strangers;
   readonly #pending = new Map<string, Pending>();
   readonly #sockets = new Set<Socket>();
   #tls: TlsServer | undefined;
 
   constructor(deps: TunnelServerDeps) {
     this.#deps = deps;
-    this.#preAuth = new PreAuthLimit(deps.maxPreAuth, deps.maxPreAuthPerAddress);
+    this.#strangers = new Strangers(deps.maxPreAuth, deps.maxPreAuthPerAddress);
     this.tcp = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 });
     this.tcp.on('connection', (socket) => this.#arrive(socket));
   }
@@ -73,31 +77,31 @@ export class TunnelServer {
 
   #arrive(socket: Socket): void {
     socket.on('error', () => {}); // 'close' follows
-    const address = socket.remoteAddress ?? 'unknown';
+    const address = plainAddress(socket.remoteAddress);
     if (this.#tls === undefined || this.#deps.grants.size === 0) {
       socket.destroy(); // nobody is expected
       return;
     }
-    const leave = this.#preAuth.enter(address);
-    if (leave === undefined) {
-      socket.destroy();
-      this.#deps.onRefused('too-many-connections', address);
-      return;
-    }
     const key = keyOf(socket);
     const timer = setTimeout(() => socket.destroy(), this.#deps.preAuthMs ?? PRE_AUTH_MS);
-    const settled = () => {
-      clearTimeout(timer);
-      leave();
-    };
-    this.#pending.set(key, { settled, tcp: socket });
+    const stranger = this.#strangers.enter(address, () => {
+      socket.destroy();
+      this.#deps.onRefused('too-many-connections', address);
+    });
+    const pending = { tcp: socket, proven: () => stranger.leave(), heard: () => clearTimeout(timer) };
+    this.#pending.set(key, pending);
     this.#sockets.add(socket);
     socket.once('close', () => {
-      settled();
-      this.#pending.delete(key);
+      pending.proven();
+      pending.heard();
+      if (this.#pending.get(key) === pending) this.#pending.delete(key);
       this.#sockets.delete(socket);
     });
-    this.#tls.emit('connection', socket);
+    // TLS takes memory and time: only for who says something.
+    socket.once('readable', () => {
+      if (socket.readableLength === 0) socket.destroy();
+      else this.#tls?.emit('connection', socket);
+    });
   }
 
   #secured(socket: TLSSocket): void {
@@ -118,7 +122,8 @@ export class TunnelServer {
     const cut = () => void (socket.writableEnded ? socket.destroy() : pending.tcp.resetAndDestroy());
     const stream = { destroy: cut };
     const hasRoom = this.#deps.grants.addStream(grant, stream);
+    if (hasRoom) pending.proven(); // else it stays among those that are counted, until its refusal has gone out
     socket.once('close', () => grant.streams.delete(stream));
-    serveConnect(socket, { ports: this.#deps.ports, hasRoom, onRequest: pending.settled, cut });
+    serveConnect(socket, { ports: this.#deps.ports, hasRoom, onRequest: pending.heard, cut });
   }
 }

@@ -271,6 +271,33 @@ t.test('bounds: streams of a grant, connections that say nothing, heads that are
   t.match(await connectThrough(await tls(device), 'localhost:1'), /403/, 'there is room again');
 });
 
+t.test('B1: strangers take one another’s places, never that of a device that has shown its certificate', async (t) => {
+  const service = createServer((socket) => socket.on('error', () => {}).resume());
+  const servicePort = await listening(t, service);
+  const { tls, device, port, refused } = await setUp(t, { ports: [servicePort], maxPreAuth: 2 });
+  const silent = () => {
+    const socket = tcpConnect(port, '127.0.0.1').on('error', () => {});
+    return { gone: once(socket.resume(), 'close'), socket };
+  };
+  const held = [silent(), silent()];
+  await Promise.all(held.map(({ socket }) => once(socket, 'connect')));
+  const known = [await tls(device), await tls(device), await tls(device)];
+  await Promise.all(held.map(({ gone }) => gone));
+  t.same(refused, Array(2).fill('too-many-connections'), 'the oldest went, those that proved themselves did not count');
+  const more = [silent(), silent(), silent(), silent()];
+  await Promise.all(more.slice(0, 2).map(({ gone }) => gone));
+  for (const socket of known) t.match(await connectThrough(socket, `localhost:${servicePort}`), /200/);
+  // The device has all its streams now: what it opens beyond them counts.
+  const first = await tls(device);
+  const firstGone = readAll(first).catch(() => {});
+  const beyond = [first, await tls(device), await tls(device)];
+  await firstGone;
+  t.equal(refused.length, 7, 'for a newcomer, not at the deadline');
+  t.match(await connectThrough(beyond[2] as TLSSocket, `localhost:${servicePort}`), /429/);
+  for (const { socket } of [...held, ...more]) socket.destroy();
+  for (const socket of [...known, ...beyond]) socket.destroy();
+});
+
 t.test('C4 a port in use is an error that names who has it', async (t) => {
   const child = spawn('openssl', ['s_server', '-accept', '127.0.0.1:0', '-nocert'], {
     stdio: ['ignore', 'pipe', 'ignore'],

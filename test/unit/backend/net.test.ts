@@ -1,10 +1,10 @@
 import { EventEmitter } from 'node:events';
 import t from 'tap';
 import type { WebSocket } from 'ws';
-import { addressBlock, plainAddress } from '../../../backend/net/addresses.ts';
 import { Admission } from '../../../backend/net/admission.ts';
 import { Heartbeat } from '../../../backend/net/heartbeat.ts';
 import { RateLimit } from '../../../backend/net/rate-limit.ts';
+import { addressBlock, plainAddress } from '../../../shared/net/addresses.ts';
 
 t.test('B3: addresses: IPv4-mapped ones are plain ones; IPv6 is counted by /64', async (t) => {
   t.equal(plainAddress('::ffff:10.1.2.3'), '10.1.2.3');

@@ -2,7 +2,6 @@ import fc from 'fast-check';
 import t from 'tap';
 import { Grants } from '../../../vmc/tunnel/grants.ts';
 import { MAX_HEAD_BYTES, parseConnect, refusal } from '../../../vmc/tunnel/parse-connect.ts';
-import { PreAuthLimit } from '../../../vmc/tunnel/pre-auth.ts';
 
 const parse = (text: string) => parseConnect(Buffer.from(text, 'latin1'));
 
@@ -72,17 +71,4 @@ t.test('grants: own, bounded, renewed, expiring, cut at the end', async (t) => {
   t.equal(grants.addStream(grant, stream), false, 'an ended grant takes no stream');
   time = 6001;
   t.equal(grants.find('b'), undefined, 'expired, whatever the timer does');
-});
-
-t.test('pre-auth places come back, once each', async (t) => {
-  const limit = new PreAuthLimit(3, 2);
-  const first = limit.enter('a');
-  t.ok(first && limit.enter('a'));
-  t.equal(limit.enter('a'), undefined);
-  t.ok(limit.enter('b'));
-  t.equal(limit.enter('c'), undefined);
-  first?.();
-  first?.();
-  t.ok(limit.enter('a'));
-  t.equal(limit.enter('a'), undefined);
 });

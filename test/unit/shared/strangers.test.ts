@@ -1,5 +1,5 @@
 import t from 'tap';
-import { Strangers } from '../../../backend/net/strangers.ts';
+import { Strangers } from '../../../shared/net/strangers.ts';
 
 function room(total: number, perAddress: number) {
   const strangers = new Strangers(total, perAddress);
