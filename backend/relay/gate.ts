@@ -1,5 +1,6 @@
 /** Who may come in, by what the backend has signed: a relay asks nobody and keeps no sessions. */
 import { utf8 } from '../../shared/bytes.ts';
+import { VmcError } from '../../shared/errors.ts';
 import type { Ed25519PublicKey } from '../../shared/identity/keys.ts';
 import { verifyStatement } from '../../shared/identity/statement.ts';
 import { type Pass, readPass, readQuestion, readTicket, type Ticket } from '../../shared/relay/ticket.ts';
@@ -34,7 +35,7 @@ export class Gate {
   admitUser(authorization: string | undefined): Ticket | TicketRefusal {
     const token = bearer(authorization);
     if (token === undefined) return 'no-ticket';
-    const ticket = readTicket(this.#deps.ticketKey, token);
+    const ticket = wellFormed(() => readTicket(this.#deps.ticketKey, token));
     if (ticket === undefined) return 'bad-ticket';
     if (ticket.relayPin !== this.#deps.pin) return 'wrong-relay';
     const now = this.#deps.now();
@@ -46,7 +47,7 @@ export class Gate {
 
   /** The pass says which key the VM has, the signature shows that it is the VM. */
   admitVm(pass: Uint8Array, challenge: Uint8Array, signature: Uint8Array): Pass | undefined {
-    const read = readPass(this.#deps.ticketKey, pass);
+    const read = wellFormed(() => readPass(this.#deps.ticketKey, pass));
     if (read === undefined || this.#deps.now() >= read.expiresAt + SKEW_MS) return undefined;
     const parts = [challenge, utf8(read.vmId), utf8(this.#deps.pin)];
     return verifyStatement(read.vmKey, statementContexts.relayPark, parts, signature) ? read : undefined;
@@ -55,8 +56,18 @@ export class Gate {
   /** Whether it is the backend that asks. */
   isBackend(authorization: string | undefined): boolean {
     const token = bearer(authorization);
-    const question = token && readQuestion(this.#deps.ticketKey, token);
+    const question = token && wellFormed(() => readQuestion(this.#deps.ticketKey, token));
     return question?.relayPin === this.#deps.pin && this.#deps.now() < question.expiresAt + SKEW_MS;
+  }
+}
+
+/** To a relay, what the backend should not have signed is as good as unsigned. */
+function wellFormed<T>(read: () => T | undefined): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof VmcError) return undefined;
+    throw error;
   }
 }
 

@@ -27,7 +27,9 @@
  *   13  32  pin of the relay
  *   45  64  statement `relay-question` over bytes 0 to 44
  */
+import * as z from 'zod';
 import { concatBytes, equalBytes, utf8 } from '../bytes.ts';
+import { VmcError } from '../errors.ts';
 import { statementBytes } from '../identity/framing.ts';
 import { type Ed25519PublicKey, ed25519PublicKey } from '../identity/keys.ts';
 import { sign } from '../identity/native.ts';
@@ -71,7 +73,10 @@ export function makePass(seed: Uint8Array, { ownerId, vmId, expiresAt, vmKey }: 
   return signed(seed, 'relay-pass', PASS_BYTES, concatBytes(utf8('VMCP\x01'), ...parts));
 }
 
-/** @returns undefined for anything that the key has not signed. Whether it is still good is for the caller to say. */
+/**
+ * Whether it is still good is for the caller to say.
+ * @returns undefined for anything that the key has not signed. @throws VmcError 'bad-data' for what it should not have signed.
+ */
 export function readTicket(key: Ed25519PublicKey, bytes: Uint8Array): Ticket | undefined {
   const body = verified(key, 'relay-ticket', TICKET_BYTES, 'VMCT\x01', bytes);
   if (body === undefined) return undefined;
@@ -82,7 +87,7 @@ export function readTicket(key: Ed25519PublicKey, bytes: Uint8Array): Ticket | u
   };
 }
 
-/** @returns undefined for anything that the key has not signed. */
+/** As `readTicket`. */
 export function readPass(key: Ed25519PublicKey, bytes: Uint8Array): Pass | undefined {
   const body = verified(key, 'relay-pass', PASS_BYTES, 'VMCP\x01', bytes);
   if (body === undefined) return undefined;
@@ -102,7 +107,7 @@ export function makeQuestion(seed: Uint8Array, { expiresAt, relayPin }: Question
   return signed(seed, 'relay-question', QUESTION_BYTES, body);
 }
 
-/** @returns undefined for anything that the key has not signed. */
+/** As `readTicket`. */
 export function readQuestion(key: Ed25519PublicKey, bytes: Uint8Array): Question | undefined {
   const body = verified(key, 'relay-question', QUESTION_BYTES, 'VMCQ\x01', bytes);
   return body && { expiresAt: timeAt(body, 5), relayPin: body.slice(13, 45).toHex() };
@@ -126,15 +131,20 @@ function verified(
 }
 
 function holder(body: Uint8Array): { userId: string; vmId: string; expiresAt: number } {
-  return {
-    userId: userIdSchema.parse(text(body.subarray(5, 22))),
-    vmId: vmIdSchema.parse(text(body.subarray(22, 37))),
-    expiresAt: timeAt(body, 37),
-  };
+  const parsed = holderSchema.safeParse({ userId: text(body.subarray(5, 22)), vmId: text(body.subarray(22, 37)) });
+  if (!parsed.success) throw malformed();
+  return { ...parsed.data, expiresAt: timeAt(body, 37) };
 }
 
-const timeAt = (body: Uint8Array, at: number): number =>
-  Number(new DataView(body.buffer, body.byteOffset).getBigUint64(at));
+const holderSchema = z.object({ userId: userIdSchema, vmId: vmIdSchema });
+
+const malformed = () => new VmcError('bad-data', 'The backend has signed something that is not well formed.');
+
+function timeAt(body: Uint8Array, at: number): number {
+  const time = Number(new DataView(body.buffer, body.byteOffset).getBigUint64(at));
+  if (!Number.isSafeInteger(time)) throw malformed();
+  return time;
+}
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 

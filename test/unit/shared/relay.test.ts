@@ -1,12 +1,17 @@
 import fc from 'fast-check';
 import t from 'tap';
+import { Gate } from '../../../backend/relay/gate.ts';
+import { statementBytes } from '../../../shared/identity/framing.ts';
 import { generateIdentity } from '../../../shared/identity/identity.ts';
+import { sign } from '../../../shared/identity/native.ts';
 import { orderRelays } from '../../../shared/relay/order.ts';
 import {
   makePass,
+  makeQuestion,
   makeTicket,
   PASS_BYTES,
   readPass,
+  readQuestion,
   readTicket,
   TICKET_BYTES,
   type Ticket,
@@ -48,6 +53,31 @@ t.test(
     }
     t.equal(readTicket(key, other), undefined, 'a pass is no ticket');
     t.equal(readPass(key, one), undefined, 'a ticket is no pass');
+  },
+);
+
+t.test(
+  'B1: what the backend should not have signed is an error that says so, and a relay admits nobody by it',
+  async (t) => {
+    const resign = (context: string, bytes: Uint8Array, at: number) => {
+      const body = bytes.slice(0, -64).fill(0xff, at, at + 1);
+      return new Uint8Array([...body, ...sign(statementBytes(context, [body]), seed)]);
+    };
+    const pin = ticket.relayPin;
+    const gate = new Gate({ ticketKey: key, pin, now: () => 0 });
+    const bearer = (bytes: Uint8Array) => `Bearer ${Buffer.from(bytes).toString('base64url')}`;
+    for (const at of [5, 22, 37]) {
+      const one = resign('relay-ticket', makeTicket(seed, ticket), at);
+      t.throws(() => readTicket(key, one), { name: 'VmcError', code: 'bad-data' });
+      t.equal(gate.admitUser(bearer(one)), 'bad-ticket');
+      const other = resign('relay-pass', makePass(seed, pass), at);
+      t.throws(() => readPass(key, other), { name: 'VmcError', code: 'bad-data' });
+      t.equal(gate.admitVm(other, new Uint8Array(32), new Uint8Array(64)), undefined);
+    }
+    const question = resign('relay-question', makeQuestion(seed, { expiresAt: 1, relayPin: pin }), 5);
+    t.throws(() => readQuestion(key, question), { name: 'VmcError', code: 'bad-data' });
+    t.notOk(gate.isBackend(bearer(question)));
+    t.ok(gate.isBackend(bearer(makeQuestion(seed, { expiresAt: 1, relayPin: pin }))));
   },
 );
 
