@@ -1,7 +1,8 @@
 /** What the kernel and the resolver's files say about the network. */
 import * as z from 'zod';
 
-const isIPv4 = (text: string) => z.ipv4().safeParse(text).success;
+const ipv4 = z.ipv4();
+const isIPv4 = (text: string) => ipv4.safeParse(text).success;
 
 /** IPv4 nameservers of a resolv.conf(5), without those of this machine itself. */
 export function nameservers(resolvConf: string): string[] {

@@ -43,6 +43,12 @@ export async function readPeople(deps: PeopleFileDeps): Promise<PeopleState> {
     if (written === 0) return nobody(deps.owner);
     throw new VmcError('bad-data', `${path} is missing; it was at version ${written}.`, HINT);
   }
+  return decodePeople(deps, text, written);
+}
+
+/** @param written the highest version that this VM has written. @throws as `readPeople`. */
+export function decodePeople(deps: PeopleFileDeps, text: string, written: number): PeopleState {
+  const path = peoplePath(deps);
   const source = { context: CONTEXT, path, hint: HINT };
   const { vmId, people } = decodeSigned(deps.identity.public.ed25519, fileSchema, text, source);
   if (vmId !== deps.vmId) throw new VmcError('owner-mismatch', `${path} is of ${vmId}; this VM is ${deps.vmId}.`, HINT);
