@@ -2,6 +2,7 @@
 import { Worker } from 'node:worker_threads';
 import { loadCorpus } from './corpus.ts';
 import type { Finding, FromWorker, Job, JobResult } from './job.ts';
+import { sharesOf } from './shares.ts';
 import { Slot } from './slot.ts';
 import type { Target } from './target.ts';
 import { Watchdog } from './watchdog.ts';
@@ -10,19 +11,20 @@ export interface FuzzOptions {
   targets: readonly Target[];
   seed: number;
   workers: number;
-  /** All inputs together; each target gets its share by weight. Infinity: only time counts. */
+  /** All inputs together, shared out by shares.ts. Infinity: each target gets the same time instead. */
   inputs: number;
-  /** Wall time of the whole run; each target gets the same. Infinity: only inputs count. */
+  /** Wall time after which the run ends, however many inputs there were. */
   seconds: number;
-  /** Part of each target's inputs, at most, that runs with coverage measured. */
+  /** Inputs of each part of a target, at most, that run with coverage measured. */
   explore: number;
   onFinding?: (finding: Finding) => void;
   onTarget?: (row: TargetReport) => void;
 }
 
-export interface TargetReport extends Omit<JobResult, 'milliseconds'> {
+export interface TargetReport extends JobResult {
   target: string;
   from: Target['from'];
+  /** Inputs per second of processor time. */
   perSecond: number;
   findings: number;
 }
@@ -30,6 +32,7 @@ export interface TargetReport extends Omit<JobResult, 'milliseconds'> {
 export interface FuzzReport {
   seed: number;
   seconds: number;
+  cpuSeconds: number;
   inputs: number;
   targets: TargetReport[];
   findings: Finding[];
@@ -37,7 +40,7 @@ export interface FuzzReport {
 
 const LOOK_EVERY_MS = 250;
 const HEAP_MB = 384;
-const EMPTY: JobResult = { inputs: 0, accepted: 0, refused: 0, milliseconds: 0, corpus: 0, reached: 0, grownBytes: 0 };
+const EMPTY: JobResult = { inputs: 0, accepted: 0, refused: 0, cpuMs: 0, corpus: 0, reached: 0, grownBytes: 0 };
 
 export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   const started = performance.now();
@@ -53,13 +56,11 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   const row = (name: string): TargetReport => {
     const { target, jobs } = reports.get(name) as { target: Target; jobs: JobResult[] };
     const sum = jobs.reduce(add, EMPTY);
-    const { milliseconds, ...rest } = sum;
-    const perSecond = milliseconds === 0 ? 0 : Math.round((1000 * sum.inputs) / milliseconds);
     return {
       target: name,
       from: target.from,
-      ...rest,
-      perSecond,
+      ...sum,
+      perSecond: sum.cpuMs === 0 ? 0 : Math.round((1000 * sum.inputs) / sum.cpuMs),
       findings: findings.filter((it) => it.target === name).length,
     };
   };
@@ -67,7 +68,8 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
     let thread: Thread | undefined;
     for (let job = jobs.shift(); job !== undefined; job = jobs.shift()) {
       thread ??= await Thread.start();
-      const { result, alive } = await thread.run(job, found);
+      const left = 1000 * options.seconds - (performance.now() - started);
+      const { result, alive } = await thread.run({ ...job, milliseconds: Math.min(job.milliseconds, left) }, found);
       if (!alive) thread = undefined;
       const report = reports.get(job.target);
       report?.jobs.push(result);
@@ -80,6 +82,7 @@ export async function fuzz(options: FuzzOptions): Promise<FuzzReport> {
   return {
     seed: options.seed,
     seconds: (performance.now() - started) / 1000,
+    cpuSeconds: targets.reduce((sum, { cpuMs }) => sum + cpuMs, 0) / 1000,
     inputs: targets.reduce((sum, { inputs }) => sum + inputs, 0),
     targets,
     findings,
@@ -90,7 +93,7 @@ const add = (a: JobResult, b: JobResult): JobResult => ({
   inputs: a.inputs + b.inputs,
   accepted: a.accepted + b.accepted,
   refused: a.refused + b.refused,
-  milliseconds: a.milliseconds + b.milliseconds,
+  cpuMs: a.cpuMs + b.cpuMs,
   corpus: Math.max(a.corpus, b.corpus),
   reached: Math.max(a.reached, b.reached),
   grownBytes: Math.max(a.grownBytes, b.grownBytes),
@@ -98,16 +101,16 @@ const add = (a: JobResult, b: JobResult): JobResult => ({
 
 /** As many parts of each target as there are workers, so that all of them are busy to the end. */
 function jobsFor({ targets, seed, workers, inputs, seconds, explore }: FuzzOptions): Job[] {
-  const weight = targets.reduce((sum, target) => sum + target.weight, 0);
-  return targets.flatMap((target) => {
+  const shares = sharesOf(targets, inputs);
+  return targets.flatMap((target, i) => {
     const corpus = loadCorpus(target.name);
-    const share = Math.ceil((inputs * target.weight) / weight / workers);
+    const share = Math.ceil((shares[i] ?? 0) / workers);
     return Array.from({ length: workers }, (_, part) => ({
       target: target.name,
       seed,
       part,
       inputs: share,
-      milliseconds: (1000 * seconds) / targets.length,
+      milliseconds: (1000 * seconds) / (inputs === Infinity ? targets.length : 1),
       explore: Math.min(explore, Math.floor(share / 4)),
       corpus,
     }));
@@ -146,7 +149,6 @@ class Thread {
   /** @returns alive: whether this thread can take another job. */
   run(job: Job, found: (finding: Finding) => void): Promise<{ result: JobResult; alive: boolean }> {
     const { promise, resolve } = Promise.withResolvers<{ result: JobResult; alive: boolean }>();
-    const started = performance.now();
     const onMessage = (message: FromWorker) => {
       if (message.kind === 'finding') found(message.finding);
       if (message.kind === 'done') finish(message.result, true);
@@ -158,7 +160,7 @@ class Thread {
     };
     const broken = (kind: Finding['kind'], detail: string) => {
       found({ target: job.target, kind, detail, input: this.#slot.input });
-      finish({ ...EMPTY, ...this.#slot.counts, milliseconds: performance.now() - started }, false);
+      finish({ ...EMPTY, ...this.#slot.counts }, false);
     };
     const onError = (error: Error & { code?: string }) =>
       broken(error.code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'memory' : 'died', `${error.name}: ${error.message}`);

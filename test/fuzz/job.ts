@@ -28,7 +28,8 @@ export interface Finding {
 }
 
 export interface JobResult extends Counts {
-  milliseconds: number;
+  /** Processor time of the thread; 0 when it did not live to tell. */
+  cpuMs: number;
   /** Inputs worth starting from at the end, seeds included. */
   corpus: number;
   /** Characters of source that ran, as far as that was measured. */

@@ -31,6 +31,7 @@ const raw = (random: Random): string =>
     () => '\ufeff{}',
     () => '"\u2028\u202e"',
   ])();
+const MAX_REPEATED_CHARS = 100_000;
 const NAMES = [
   '__proto__',
   'constructor',
@@ -119,7 +120,13 @@ function mutateValue(value: Json, random: Random): Json {
   return random.chance(0.4) ? RAW + raw(random) : structuredClone(random.pick(VALUES));
 }
 
-function change(document: Json, other: Json, random: Random): Json {
+/** What is repeated stays of a size that a target would read. */
+function copies(value: Json, times: number): Json[] {
+  const most = Math.ceil(MAX_REPEATED_CHARS / JSON.stringify(value).length);
+  return Array<Json>(Math.min(times, most)).fill(value);
+}
+
+function change(document: Json, other: () => Json, random: Random): Json {
   const spots = spotsOf(document);
   if (spots.length === 0) return mutateValue(document, random);
   const spot = random.pick(spots);
@@ -134,10 +141,10 @@ function change(document: Json, other: Json, random: Random): Json {
       else set(holder, random.pick(NAMES), structuredClone(random.chance(0.5) ? get(spot) : random.pick(VALUES)));
       break;
     case 2: // another's value at this place
-      set(holder, key, structuredClone(get(random.pick(random.chance(0.5) ? spots : [spot, ...spotsOf(other)]))));
+      set(holder, key, structuredClone(get(random.pick(random.chance(0.5) ? spots : [spot, ...spotsOf(other())]))));
       break;
     case 3: // many of it
-      if (Array.isArray(holder)) for (let i = random.size(200); i > 0; i--) holder.push(get(spot));
+      if (Array.isArray(holder)) holder.push(...copies(get(spot), random.size(200)));
       else
         for (let i = random.size(100); i > 0; i--) set(holder, mutateString(String(key), random).slice(0, 40) + i, i);
       break;
@@ -156,20 +163,22 @@ function print(document: Json, random: Random): string {
   return text;
 }
 
-/** @returns undefined when the input is no JSON. */
-export function mutateJson(input: string, other: string, random: Random): string | undefined {
-  let document: Json;
-  let second: Json = {};
+function parsed(text: string): Json | undefined {
   try {
-    document = JSON.parse(input) as Json;
+    return JSON.parse(text) as Json;
   } catch {
     return undefined;
   }
-  try {
-    second = JSON.parse(other) as Json;
-  } catch {
-    // another input that is none: then there is nothing to take from it
-  }
+}
+
+/**
+ * @param other asked only when something is to be taken from it.
+ * @returns undefined when the input is no JSON.
+ */
+export function mutateJson(input: string, other: () => string, random: Random): string | undefined {
+  let document = parsed(input);
+  if (document === undefined) return undefined;
+  const second = () => parsed(other()) ?? {};
   do document = change(document, second, random);
   while (random.chance(0.4));
   return print(document, random);

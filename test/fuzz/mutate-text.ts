@@ -38,6 +38,11 @@ const FIELDS = [
   ['\x1b[2J', '\ud83d\ude00', '\u2028', 'x'.repeat(5000), '__proto__', 'constructor'],
 );
 
+/** What is repeated stays of a size that a target would read: no target takes more than 80,000 bytes. */
+const MAX_REPEATED_CHARS = 100_000;
+const copies = (text: string, times: number): string[] =>
+  Array<string>(Math.min(times, Math.ceil(MAX_REPEATED_CHARS / (text.length + 1)))).fill(text);
+
 /** Separators stay in the list, so that joining it gives the text back. */
 const fieldsOf = (text: string): string[] => text.split(/([\s=:/,."'<>]+)/);
 
@@ -52,7 +57,7 @@ function mutateLine(line: string, random: Random): string {
       fields.splice(at, 0, random.pick(FIELDS));
       break;
     case 2:
-      fields.splice(at, 0, ...Array<string>(random.size(200)).fill(fields[at] ?? ''));
+      fields.splice(at, 0, ...copies(fields[at] ?? '', random.size(200)));
       break;
     default:
       fields[at] = random.pick(FIELDS);
@@ -60,7 +65,7 @@ function mutateLine(line: string, random: Random): string {
   return fields.join('');
 }
 
-function change(lines: string[], others: readonly string[], random: Random): void {
+function change(lines: string[], others: () => readonly string[], random: Random): void {
   const at = random.below(lines.length);
   const line = lines[at] ?? '';
   switch (random.below(7)) {
@@ -68,10 +73,10 @@ function change(lines: string[], others: readonly string[], random: Random): voi
       lines.splice(at, 1);
       break;
     case 1: // twice, or very often
-      lines.splice(at, 0, ...Array<string>(random.chance(0.2) ? random.size(3000) : 1).fill(line));
+      lines.splice(at, 0, ...copies(line, random.chance(0.2) ? random.size(3000) : 1));
       break;
     case 2:
-      lines.splice(at, 0, random.pick(others));
+      lines.splice(at, 0, random.pick(others()));
       break;
     case 3: {
       const with_ = random.below(lines.length);
@@ -84,10 +89,11 @@ function change(lines: string[], others: readonly string[], random: Random): voi
   }
 }
 
-export function mutateText(input: string, other: string, random: Random): string {
+/** @param other asked only when something is to be taken from it. */
+export function mutateText(input: string, other: () => string, random: Random): string {
   const newline = input.includes('\r\n') ? '\r\n' : '\n';
   const lines = input.split(newline);
-  const others = other.split(newline);
+  const others = () => other().split(newline);
   do change(lines, others, random);
   while (random.chance(0.4));
   return lines.join(random.chance(0.02) ? '\n' : newline);

@@ -12,6 +12,8 @@ export class Mutator {
   readonly #form: Target['form'];
   readonly #maxBytes: number;
   readonly #words: readonly Uint8Array[];
+  /** An input of the corpus is changed thousands of times: it is decoded once. */
+  readonly #texts = new WeakMap<Uint8Array, string>();
 
   constructor({ form, maxBytes, words = [] }: Pick<Target, 'form' | 'maxBytes' | 'words'>) {
     this.#form = form;
@@ -27,13 +29,18 @@ export class Mutator {
 
   #change(input: Uint8Array, other: Uint8Array, random: Random): Uint8Array {
     if (this.#form !== 'bytes' && random.chance(0.8)) {
-      const text = decoder.decode(input);
-      const mutated =
-        this.#form === 'json'
-          ? mutateJson(text, decoder.decode(other), random)
-          : mutateText(text, decoder.decode(other), random);
+      const change = this.#form === 'json' ? mutateJson : mutateText;
+      const mutated = change(this.#textOf(input), () => this.#textOf(other), random);
       if (mutated !== undefined) return encoder.encode(mutated);
     }
     return mutateBytes(input, random, other, this.#words);
+  }
+
+  #textOf(input: Uint8Array): string {
+    const known = this.#texts.get(input);
+    if (known !== undefined) return known;
+    const text = decoder.decode(input);
+    this.#texts.set(input, text);
+    return text;
   }
 }

@@ -42,7 +42,7 @@ export class Random {
 
   /** Mostly short, now and then long: sizes of what is inserted, removed and repeated. */
   size(limit: number): number {
-    return 1 + this.below(Math.max(1, Math.min(limit, 1 << this.below(17))));
+    return 1 + this.below(Math.max(1, Math.min(limit, 1 << this.below(1 + this.below(17)))));
   }
 
   bytes(count: number): Uint8Array {

@@ -24,7 +24,10 @@ export interface Target {
   /** Who chooses its bytes. */
   from: 'stranger' | 'peer' | 'host' | 'file';
   form: 'bytes' | 'json' | 'text';
-  /** Its share of a run that is counted in inputs: 1 for key operations and HTTP, 3 for JSON with a schema, 40 for plain parsing. */
+  /**
+   * Its share of the inputs that are left when every target has the least (shares.ts): 40 for plain parsing of what strangers
+   * send, 10 for other plain parsing, 3 for JSON with a schema, 0 for what costs key operations, HTTP or XML.
+   */
   weight: number;
   maxBytes: number;
   /** Words that mean something to it. */

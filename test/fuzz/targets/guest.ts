@@ -55,7 +55,7 @@ export const guestTargets: Target[] = [
     name: 'vmc/bootstrap',
     from: 'host',
     form: 'json',
-    weight: 3,
+    weight: 1,
     maxBytes: 65_536,
     open: () => ({
       seeds: [utf8(encodeBootstrap(bootstrap))],
@@ -86,7 +86,7 @@ export const guestTargets: Target[] = [
     name: 'vmc/blkid',
     from: 'host',
     form: 'text',
-    weight: 40,
+    weight: 10,
     maxBytes: 65_536,
     open: () => ({
       seeds: [
@@ -104,7 +104,7 @@ export const guestTargets: Target[] = [
     name: 'vmc/mountinfo',
     from: 'host',
     form: 'text',
-    weight: 40,
+    weight: 10,
     maxBytes: 65_536,
     words: [' - ', '\\040', '\\134', 'ro', ','],
     open: () => ({
@@ -127,7 +127,7 @@ export const guestTargets: Target[] = [
     name: 'vmc/proc-net',
     from: 'host',
     form: 'text',
-    weight: 40,
+    weight: 10,
     maxBytes: 65_536,
     words: ['\t', '00000000', '0A', ':0016', 'nameserver ', '127.0.0.53'],
     open: () => ({
@@ -163,7 +163,7 @@ export const guestTargets: Target[] = [
     name: 'vmc/config',
     from: 'file',
     form: 'text',
-    weight: 3,
+    weight: 0,
     maxBytes: 65_536,
     words: ['[', ']', '[[', '=', '"""', "'''", '\\u0000', '1e400', '0x', '1979-05-27', 'inf', 'nan'],
     open: () => ({

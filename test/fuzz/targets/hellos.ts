@@ -10,8 +10,9 @@ import {
   parseInitiatorHello,
   parseResponderHello,
 } from '../../../shared/channel/wire.ts';
-import { SIZE } from '../../../shared/identity/keys.ts';
-import { mlKemEncapsulate, native, sha256 } from '../../../shared/identity/native.ts';
+import { type MlKemPublicKey, SIZE } from '../../../shared/identity/keys.ts';
+import { native, sha256 } from '../../../shared/identity/native.ts';
+import { mlKemEncapsulate } from '../../../shared/identity/portable.ts';
 import { signStatementNatively } from '../../../shared/identity/statement.ts';
 import { insist, type Target, verdict, verdictOf } from '../target.ts';
 import { alice, mallory, NOON, vm } from './people.ts';
@@ -28,20 +29,27 @@ const newInitiator = (purpose: 'control' | 'terminal' | 'files' = 'control') =>
     cryptography: native,
   });
 const newResponder = () => new Responder({ cryptography: native, identity: vm, limits: KEY_LIMITS });
-const responderRandom = () => ({ x25519: filled(32, 4), nonce: filled(32, 5), encapsulate: mlKemEncapsulate });
+const responderRandom = () => ({
+  x25519: filled(32, 4),
+  nonce: filled(32, 5),
+  encapsulate: (peer: MlKemPublicKey) => mlKemEncapsulate(peer, filled(32, 6)),
+});
 const neverSeen = { now: NOON, isReplay: () => false };
 
 const initiatorHellos = async () => [
   await newInitiator().writeHello(NOON),
   await newInitiator('files').writeHello(NOON - 200_000),
 ];
-/** Each with a ciphertext of its own: encapsulation takes randomness that no argument gives. */
-async function responderHello(): Promise<Uint8Array> {
-  const responder = newResponder();
-  await responder.readHello((await initiatorHellos())[0] as Uint8Array, neverSeen);
-  return (await responder.answer(responderRandom(), NOON)).hello;
+/** What the responder answers to the first of them, and what the initiator says then. */
+async function genuineRest(): Promise<{ hello: Uint8Array; confirmations: [Uint8Array, Uint8Array] }> {
+  const [initiator, responder] = [newInitiator(), newResponder()];
+  await responder.readHello(await initiator.writeHello(NOON), neverSeen);
+  const { hello, confirmation } = await responder.answer(responderRandom(), NOON);
+  await initiator.readHello(hello, NOON);
+  await initiator.readConfirmation(confirmation);
+  return { hello, confirmations: [confirmation, await initiator.writeConfirmation()] };
 }
-/** The same at each run, for the form alone. */
+/** For the form alone. */
 function formOfResponderHello(): Uint8Array {
   const fields = {
     purpose: 'control',
@@ -118,41 +126,51 @@ export const helloTargets: Target[] = [
   {
     name: 'channel/initiator-reads-hello',
     from: 'stranger',
-    weight: 1,
+    weight: 0,
     ...bytes,
     open: async () => {
       const [ours = new Uint8Array()] = await initiatorHellos();
+      const { hello, confirmations } = await genuineRest();
+      // A hello, and the record that comes after it.
+      const whole = concatBytes(hello, confirmations[0]);
       return {
-        seeds: [await responderHello(), formOfResponderHello()],
+        seeds: [whole, hello, formOfResponderHello()],
         run: (input) =>
           verdictOf(async () => {
             const initiator = newInitiator();
             await initiator.writeHello(NOON);
-            await initiator.readHello(input, NOON);
-            await initiator.readConfirmation(input.subarray(0, 50));
-            insist(false, 'a hello is no confirmation');
+            await initiator.readHello(input.subarray(0, hello.length), NOON);
+            await initiator.readConfirmation(input.subarray(hello.length));
+            insist(equalBytes(input, whole), 'only who has the keys can confirm them');
           }),
         repair: (input, random) =>
-          resigned(input, random.chance(0.8) ? vm : mallory, HELLO_CONTEXT.responder, [sha256(ours)]),
+          concatBytes(
+            resigned(input.subarray(0, hello.length), random.chance(0.8) ? vm : mallory, HELLO_CONTEXT.responder, [
+              sha256(ours),
+            ]),
+            input.subarray(hello.length),
+          ),
       };
     },
   },
   {
     name: 'channel/confirmation',
     from: 'stranger',
-    weight: 1,
+    weight: 0,
     ...bytes,
     open: async () => {
       const [hello = new Uint8Array()] = await initiatorHellos();
+      const [theirs, valid] = (await genuineRest()).confirmations;
       return {
-        seeds: [filled(50, 16), filled(18, 16), filled(0, 0)],
+        seeds: [valid, theirs, filled(50, 16), filled(18, 16), filled(0, 0)],
         run: (input) =>
           verdictOf(async () => {
             const responder = newResponder();
             await responder.readHello(hello, neverSeen);
             await responder.answer(responderRandom(), NOON);
             await responder.readConfirmation(input);
-            insist(false, 'nobody without the keys can confirm them');
+            insist(equalBytes(input, valid), 'nobody without the keys can confirm them');
+            await responder.split();
           }),
       };
     },

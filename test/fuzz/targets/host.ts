@@ -77,7 +77,7 @@ export const hostTargets: Target[] = [
     name: 'host/qemu-img',
     from: 'peer',
     form: 'json',
-    weight: 40,
+    weight: 10,
     maxBytes: 65_536,
     open: () => ({
       seeds: [bytesOf({ 'virtual-size': 67108864, filename: 'x', format: 'qcow2', 'full-backing-filename': '/b' })],
@@ -92,7 +92,7 @@ export const hostTargets: Target[] = [
     name: 'host/libvirt-domains',
     from: 'file',
     form: 'text',
-    weight: 1,
+    weight: 0,
     maxBytes: 65_536,
     words: XML_WORDS,
     open: () => ({
@@ -112,7 +112,7 @@ export const hostTargets: Target[] = [
     name: 'host/libvirt-network',
     from: 'file',
     form: 'text',
-    weight: 1,
+    weight: 0,
     maxBytes: 65_536,
     words: XML_WORDS,
     open: () => ({ seeds: [utf8(network)], run: (input) => verdict(() => parseNetwork(textOf(input))) }),
@@ -121,7 +121,7 @@ export const hostTargets: Target[] = [
     name: 'host/records',
     from: 'file',
     form: 'json',
-    weight: 3,
+    weight: 1,
     maxBytes: 65_536,
     open: () => ({
       seeds: [
@@ -149,7 +149,7 @@ export const hostTargets: Target[] = [
     name: 'connect/known-vms',
     from: 'file',
     form: 'json',
-    weight: 3,
+    weight: 1,
     maxBytes: 65_536,
     open: () => ({
       seeds: [
@@ -169,7 +169,7 @@ export const hostTargets: Target[] = [
     name: 'names/ids-and-urls',
     from: 'stranger',
     form: 'text',
-    weight: 3,
+    weight: 10,
     maxBytes: 65_536,
     words: ['https://', '@', '#', '?', '%00', '\\', '//', '[::1]', 'xn--'],
     open: () => ({

@@ -2,7 +2,7 @@
 
 import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { openDriveKey } from '../../../connect/drive/key-envelope.ts';
+import { openDriveKey, sealDriveKey } from '../../../connect/drive/key-envelope.ts';
 import { concatBytes, equalBytes, utf8 } from '../../../shared/bytes.ts';
 import { decodeIdentitySecret, encodeIdentitySecret } from '../../../shared/identity/identity.ts';
 import { publicIdentitySchema, publicIdentityToJson } from '../../../shared/identity/public-identity.ts';
@@ -11,6 +11,7 @@ import { signStatementNatively } from '../../../shared/identity/statement.ts';
 import { unwrap } from '../../../shared/identity/wrap.ts';
 import { certificateSha256, makeCertificate } from '../../../shared/net/certificate.ts';
 import { checkPin } from '../../../shared/net/pinned-agent.ts';
+import { spkiPin } from '../../../shared/net/pins.ts';
 import { parseJson } from '../../../shared/validate.ts';
 import { bytesOf, insist, type Target, textOf, verdict } from '../target.ts';
 import { alice, NOON, vm } from './people.ts';
@@ -30,7 +31,7 @@ export const identityTargets: Target[] = [
     name: 'identity/public-json',
     from: 'stranger',
     form: 'json',
-    weight: 3,
+    weight: 1,
     maxBytes: 65_536,
     open: () => ({
       seeds: [alice, vm].map((who) => bytesOf(publicIdentityToJson(who.public))),
@@ -47,7 +48,7 @@ export const identityTargets: Target[] = [
     name: 'identity/secret-file',
     from: 'file',
     form: 'bytes',
-    weight: 1,
+    weight: 0,
     maxBytes: 1024,
     open: () => ({
       seeds: [Uint8Array.fromHex(vectors().secret), encodeIdentitySecret(alice)],
@@ -61,7 +62,7 @@ export const identityTargets: Target[] = [
     name: 'identity/sealed-file',
     from: 'file',
     form: 'json',
-    weight: 3,
+    weight: 1,
     maxBytes: 65_536,
     open: () => ({
       seeds: [utf8(vectors().sealed.file)],
@@ -72,7 +73,7 @@ export const identityTargets: Target[] = [
     name: 'identity/wrapped-secret',
     from: 'stranger',
     form: 'bytes',
-    weight: 1,
+    weight: 0,
     maxBytes: 8192,
     open: () => {
       const { secret, wrapped } = vectors();
@@ -92,7 +93,7 @@ export const identityTargets: Target[] = [
     name: 'connect/drive-key',
     from: 'stranger',
     form: 'bytes',
-    weight: 1,
+    weight: 0,
     maxBytes: 8192,
     open: () => {
       const { secret, wrapped } = vectors();
@@ -100,8 +101,13 @@ export const identityTargets: Target[] = [
       const sign = (body: Uint8Array) =>
         concatBytes(Uint8Array.of(1), signStatementNatively(identity, 'drive-key', [utf8(DRIVE), body]), body);
       return {
-        seeds: [sign(Uint8Array.fromHex(wrapped.bytes)), new Uint8Array(65).fill(1)],
-        run: (input) => verdict(() => openDriveKey(identity, DRIVE, input)),
+        // A genuine one is made anew at each run, as wrapping is never the same twice.
+        seeds: [
+          sealDriveKey(identity, DRIVE, new Uint8Array(32).fill(6)),
+          sign(Uint8Array.fromHex(wrapped.bytes)),
+          new Uint8Array(65).fill(1),
+        ],
+        run: (input) => verdict(() => insist(openDriveKey(identity, DRIVE, input).length === 32, 'a key of a drive')),
         repair: (input) => sign(input.subarray(65)),
       };
     },
@@ -115,8 +121,10 @@ export const identityTargets: Target[] = [
     open: () => {
       // Its keys are made anew at each run: there is no way to ask for the same ones.
       const made = makeCertificate('fuzz', 'clientAuth', 1, new Date(NOON));
+      const genuine = new Uint8Array(new X509Certificate(made.certificatePem).raw);
+      const pin = spkiPin(genuine);
       return {
-        seeds: [new Uint8Array(new X509Certificate(made.certificatePem).raw)],
+        seeds: [genuine],
         run: (input) => {
           let shown: X509Certificate;
           try {
@@ -126,7 +134,7 @@ export const identityTargets: Target[] = [
           }
           insist(/^[0-9a-f]{64}$/.test(certificateSha256(new Uint8Array(shown.raw))), 'a fingerprint is hex');
           const socket = { getPeerX509Certificate: () => shown } as unknown as Parameters<typeof checkPin>[0];
-          return verdict(() => checkPin(socket, '0'.repeat(64)));
+          return verdict(() => checkPin(socket, pin));
         },
       };
     },

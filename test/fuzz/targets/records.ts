@@ -77,7 +77,7 @@ export const recordTargets: Target[] = [
     name: 'channel/records',
     from: 'peer',
     form: 'bytes',
-    weight: 1,
+    weight: 0,
     maxBytes: STEP * MAX_STEPS,
     open: () => ({
       seeds: [

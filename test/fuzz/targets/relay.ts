@@ -5,13 +5,21 @@ import type * as z from 'zod';
 import { demandProof } from '../../../backend/net/demand-proof.ts';
 import { hostLinkAnswerSchema, hostLinkHelloSchema } from '../../../shared/agent-api/index.ts';
 import { receiveMessage } from '../../../shared/backend-client/websocket.ts';
-import { equalBytes } from '../../../shared/bytes.ts';
-import { ed25519FromSeed } from '../../../shared/identity/native.ts';
+import { concatBytes, equalBytes } from '../../../shared/bytes.ts';
+import { statementBytes } from '../../../shared/identity/framing.ts';
+import { ed25519FromSeed, sign } from '../../../shared/identity/native.ts';
 import { signStatementNatively, verifyStatement } from '../../../shared/identity/statement.ts';
 import { toBase64 } from '../../../shared/names.ts';
-import { makePass, makeTicket, readPass, readTicket } from '../../../shared/relay/ticket.ts';
+import {
+  makePass,
+  makeQuestion,
+  makeTicket,
+  readPass,
+  readQuestion,
+  readTicket,
+} from '../../../shared/relay/ticket.ts';
 import { relayToUserSchema, relayToVmSchema, vmToRelaySchema } from '../../../shared/relay-wire.ts';
-import { bytesOf, insist, type Target, verdictOf } from '../target.ts';
+import { bytesOf, insist, type Target, verdict, verdictOf } from '../target.ts';
 import { alice, NOON, vm } from './people.ts';
 
 /** As much of a `ws` socket as they use; what is tried is what they do with its messages. */
@@ -109,9 +117,18 @@ const ticket = makeTicket(seed, {
   relayPin: '0'.repeat(64),
 });
 
+const question = makeQuestion(seed, { expiresAt: NOON, relayPin: '0'.repeat(64) });
+
+/** Signed by the backend's own key, whatever it says: as a backend with a defect, or a hostile one, would make it. */
+function resigned(input: Uint8Array, context: string): Uint8Array {
+  const body = input.subarray(0, Math.max(0, input.length - 64));
+  return concatBytes(body, sign(statementBytes(context, [body]), seed));
+}
+
 /** @param read of a token that the backend signed. @param make what it signed, again. */
 function tokenTarget<T>(
   name: string,
+  context: string,
   seedToken: Uint8Array,
   read: (bytes: Uint8Array) => T | undefined,
   make: (token: T) => Uint8Array,
@@ -120,16 +137,17 @@ function tokenTarget<T>(
     name,
     from: 'stranger',
     form: 'bytes',
-    weight: 1,
+    weight: 3,
     maxBytes: 1024,
     open: () => ({
       seeds: [seedToken],
-      run: (input) => {
-        const token = read(input);
-        if (token === undefined) return 'refused:not signed';
-        insist(equalBytes(make(token), input), 'one way to write it');
-        return 'accepted';
-      },
+      run: (input) =>
+        verdict(() => {
+          const token = read(input);
+          if (token === undefined) return false;
+          insist(equalBytes(make(token), input), 'one way to write it');
+        }),
+      repair: (input) => resigned(input, context),
     }),
   };
 }
@@ -137,15 +155,24 @@ function tokenTarget<T>(
 export const relayTargets: Target[] = [
   tokenTarget(
     'relay/ticket',
+    'relay-ticket',
     ticket,
     (bytes) => readTicket(key, bytes),
     (it) => makeTicket(seed, it),
   ),
   tokenTarget(
     'relay/pass',
+    'relay-pass',
     pass,
     (bytes) => readPass(key, bytes),
     (it) => makePass(seed, it),
+  ),
+  tokenTarget(
+    'relay/question',
+    'relay-question',
+    question,
+    (bytes) => readQuestion(key, bytes),
+    (it) => makeQuestion(seed, it),
   ),
   proofTarget('relay/vm-says', vmToRelaySchema, [{ type: 'park', pass: toBase64(pass), signature }]),
   proofTarget('backend/host-link-says', hostLinkAnswerSchema, [

@@ -90,7 +90,7 @@ export const restTargets: Target[] = [
     name: 'rest/requests',
     from: 'stranger',
     form: 'text',
-    weight: 1,
+    weight: 0,
     maxBytes: 80_000,
     words: [
       '\r\n',

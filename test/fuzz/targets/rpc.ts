@@ -98,7 +98,7 @@ export const rpcTargets: Target[] = [
     weight: 1,
     maxBytes: 65_536,
     open: () => ({
-      seeds: messages.map(bytesOf),
+      seeds: [{ jsonrpc: '2.0', id: 1, result: { payload: 'x' } }, ...messages].map(bytesOf),
       async run(input) {
         const incoming = linesOf(input);
         const pipe = pipeOf(incoming, []);
@@ -111,10 +111,9 @@ export const rpcTargets: Target[] = [
             return receive();
           },
         });
-        const [method] = Object.values(controlMethods as Record<string, Method>);
         const call = peer.call(
-          method as Method,
-          {},
+          controlMethods.systemPing,
+          { payload: 'x' },
           { onProgress: (progress) => insist(progress.step.length <= 200, 'a short step') },
         );
         asked.resolve();

@@ -87,7 +87,7 @@ export const tunnelTargets: Target[] = [
     name: 'names/ports-and-networks',
     from: 'file',
     form: 'text',
-    weight: 3,
+    weight: 10,
     maxBytes: 65_536,
     open: () => ({
       seeds: ['3389:13389', '22', '8000-8010', '10.0.0.5:443/tcp', '10.0.0.0/24:53/udp', '10.92.0.0/24'].map(utf8),

@@ -21,7 +21,7 @@ t.test('the fuzzer finds what is there: bugs that are known', async (t) => {
   t.match(await kinds('hangs'), ['hang']);
   t.match(await kinds('hoards', { inputs: 20_000 }), ['memory']);
   t.strictSame(await kinds('maze', { inputs: 10_000 }), [], 'six right bytes are not met by chance');
-  t.match(await kinds('maze', { inputs: 10_000, explore: 2_500 }), ['threw'], 'but coverage leads to them');
+  t.match(await kinds('maze', { inputs: 20_000, explore: 5_000 }), ['threw'], 'but coverage leads to them');
 });
 
 t.test('a finding is made short, and comes back with the seed', async (t) => {
