@@ -7,6 +7,9 @@ import type { Flow } from './relay-metrics.ts';
 /** Above this much waiting for one side, the other is not read. */
 const HIGH_WATER_BYTES = 1024 * 1024;
 const LOW_WATER_BYTES = HIGH_WATER_BYTES / 4;
+/** Also counted: an empty message is two bytes on the wire, and hundreds in memory. */
+const HIGH_WATER_MESSAGES = 4096;
+const LOW_WATER_MESSAGES = HIGH_WATER_MESSAGES / 4;
 /** Milliseconds in which what is buffered for one side must go out after the other has closed. */
 const FLUSH_MS = 30_000;
 const UNSUPPORTED = 1003; // RFC 6455 7.4.1: text, where only binary is spoken
@@ -25,8 +28,10 @@ export function joinSockets(a: PipeEnd, b: PipeEnd): void {
 }
 
 function oneWay(from: WebSocket, { socket: to, pulse, flow }: PipeEnd): void {
+  let unwritten = 0;
   const written = () => {
-    if (from.isPaused && to.bufferedAmount <= LOW_WATER_BYTES) from.resume();
+    unwritten--;
+    if (from.isPaused && to.bufferedAmount <= LOW_WATER_BYTES && unwritten <= LOW_WATER_MESSAGES) from.resume();
   };
   from.on('message', (data: RawData, isBinary: boolean) => {
     if (!isBinary) {
@@ -39,8 +44,9 @@ function oneWay(from: WebSocket, { socket: to, pulse, flow }: PipeEnd): void {
     pulse.sent();
     flow.messages++;
     flow.bytes += message.length;
+    unwritten++;
     to.send(message, AS_IT_CAME, written);
-    if (to.bufferedAmount > HIGH_WATER_BYTES && !from.isPaused) {
+    if ((to.bufferedAmount > HIGH_WATER_BYTES || unwritten > HIGH_WATER_MESSAGES) && !from.isPaused) {
       flow.pauses++;
       from.pause();
     }

@@ -112,9 +112,10 @@ export class VmClient {
     this.keepAlive(socket);
     const paired = receiveMessage(socket, relayToVmSchema).then((message) => {
       if (message.type === 'paired') return socket;
-      socket.terminate();
       throw new VmcError('bad-data', 'The relay sent a message that was not expected.');
     });
+    // Whatever it was: nobody has the socket now, and it is paused, so that no keep-alive would end it.
+    paired.catch(() => socket.terminate());
     return { paired, close: () => socket.terminate() };
   }
 

@@ -39,7 +39,8 @@ export function openSocket(address: BackendAddress, path: string, options: OpenS
       done();
       socket.pause();
       socket.off('error', fail);
-      socket.on('error', () => {}); // 'close' follows and is what everyone listens to
+      // Who breaks the protocol is not waited for: ws would give it 30 s to answer the close. 'close' follows, and is what everyone listens to.
+      socket.on('error', () => socket.terminate());
       resolve(socket);
     });
     const fail = (error: Error) => {
