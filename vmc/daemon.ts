@@ -1,6 +1,7 @@
 /** The controller: puts the features together, in the order that gets it to the relay soonest and never open half-guarded. */
 import { VmClient } from '../shared/backend-client/vm-client.ts';
 import { makeBackoff } from '../shared/backoff.ts';
+import { equalBytes } from '../shared/bytes.ts';
 import { publicError, VmcError } from '../shared/errors.ts';
 import { fingerprint } from '../shared/identity/fingerprint.ts';
 import type { Ed25519PublicKey } from '../shared/identity/keys.ts';
@@ -121,6 +122,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   const channels = new ChannelServer({
     identity,
     rightsOf: (person) => people.rightsOf(person),
+    isOwner: (person) => equalBytes(person, owner.ed25519),
     audit: opened,
     onInternalError: (method, error) => log.error('call-failed', { method, ...errorFields(error) }),
     greetingFor: (person) => requests.greeting(person),

@@ -1,11 +1,14 @@
-/** The methods of a control channel, each led to its feature. Every call that changes something is audited before it begins and when it has ended. */
+/**
+ * The methods of a control channel, each led to its feature. Every call that changes something is audited before it begins
+ * and when it has ended; and between the two first, which takes its time, the caller's right is looked at once more.
+ */
 import type * as z from 'zod';
 import { controlMethods } from '../shared/api/index.ts';
 import type { MethodRight } from '../shared/api/rights.ts';
 import { publicError, VmcError } from '../shared/errors.ts';
 import { fingerprint } from '../shared/identity/fingerprint.ts';
 import { dispatcher } from '../shared/rpc/dispatch.ts';
-import type { Implementation } from '../shared/rpc/method.ts';
+import type { CallContext, Implementation } from '../shared/rpc/method.ts';
 import type { Handle } from '../shared/rpc/peer.ts';
 import type { AuditLog } from './audit/audit-log.ts';
 import type { LogReader } from './audit/read-page.ts';
@@ -30,62 +33,70 @@ export interface DispatchDeps {
   requests: Pick<RequestMemory, 'once'>;
 }
 
-interface Who {
+interface Who extends Pick<CallContext, 'signal'> {
   caller: Caller;
 }
+
+type Changing = (typeof controlMethods)[keyof typeof controlMethods];
 
 /** @returns for each caller the function that answers their requests. */
 export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
   const { audit, auditLog, tunnel, drives, people } = deps;
 
-  const audited = <T>({ caller }: Who, what: string, target: string, work: () => Promise<T>): Promise<T> =>
-    audit.around({ who: caller.fingerprint, what, target }, work);
+  const audited = <T>({ caller, signal }: Who, method: Changing, target: string, work: () => Promise<T>): Promise<T> =>
+    audit.around({ who: caller.fingerprint, what: method.name, target }, async () => {
+      signal.throwIfAborted();
+      requireRight(caller.rights(), method.right);
+      return work();
+    });
 
-  const changePeople = (context: Who, what: string, target: string, change: Change, expected?: number) =>
-    audited(context, what, target, async () => ({
+  const changePeople = (context: Who, method: Changing, target: string, change: Change, expected?: number) =>
+    audited(context, method, target, async () => ({
       version: await people.change(context.caller.fingerprint, change, expected),
     }));
 
-  const implementation: Implementation<typeof controlMethods, Who> = {
+  const implementation: Implementation<typeof controlMethods, { caller: Caller }> = {
     systemInfo: async () => deps.info(),
     systemPing: async ({ payload }) => ({ payload }),
     driveList: async () => ({ drives: await (await drives()).list() }),
     driveFormat: (params, context) =>
-      audited(context, 'drive.format', params.driveId, async () => (await drives()).format(params, context)),
+      audited(context, controlMethods.driveFormat, params.driveId, async () =>
+        (await drives()).format(params, context),
+      ),
     driveOpen: (params, context) =>
-      audited(context, 'drive.open', params.driveId, async () => (await drives()).open(params)),
+      audited(context, controlMethods.driveOpen, params.driveId, async () => (await drives()).open(params)),
     driveClose: (params, context) =>
-      audited(context, 'drive.close', params.driveId, async () => (await drives()).close(params.driveId)),
+      audited(context, controlMethods.driveClose, params.driveId, async () => (await drives()).close(params.driveId)),
     driveTrim: (params, context) =>
-      audited(context, 'drive.trim', params.driveId, async () => ({
+      audited(context, controlMethods.driveTrim, params.driveId, async () => ({
         trimmedBytes: await (await drives()).trim(params.driveId),
       })),
     tunnelOpen: ({ certificateSha256 }, context) =>
-      audited(context, 'tunnel.open', certificateSha256, async () => {
+      audited(context, controlMethods.tunnelOpen, certificateSha256, async () => {
         await tunnel.prepare();
         requireRight(context.caller.rights(), controlMethods.tunnelOpen.right); // it may have been taken meanwhile
         return tunnel.open(certificateSha256, context.caller.fingerprint);
       }),
     tunnelClose: ({ certificateSha256 }, context) =>
-      audited(context, 'tunnel.close', certificateSha256, async () => ({
+      audited(context, controlMethods.tunnelClose, certificateSha256, async () => ({
         closedStreams: tunnel.close(certificateSha256, context.caller.fingerprint),
       })),
     peopleMe: async (_params, { caller }) => describeMember(people.state, caller.fingerprint),
     peopleList: async () => describePeople(people.state, people.ownerKey),
     peopleAdd: ({ expectedVersion, ...person }, context) => {
       const target = `${fingerprint(person.ed25519)} ${person.name} ${standingWords(person)}`;
-      return changePeople(context, 'people.add', target, { kind: 'add', ...person }, expectedVersion);
+      return changePeople(context, controlMethods.peopleAdd, target, { kind: 'add', ...person }, expectedVersion);
     },
     peopleChange: ({ expectedVersion, ...wanted }, context) => {
       const target = `${wanted.person} ${standingWords(wanted)}`;
-      return changePeople(context, 'people.change', target, { kind: 'change', ...wanted }, expectedVersion);
+      return changePeople(context, controlMethods.peopleChange, target, { kind: 'change', ...wanted }, expectedVersion);
     },
     peopleRemove: ({ person, expectedVersion }, context) =>
-      changePeople(context, 'people.remove', person, { kind: 'remove', person }, expectedVersion),
+      changePeople(context, controlMethods.peopleRemove, person, { kind: 'remove', person }, expectedVersion),
     peopleLeave: (_params, context) =>
-      changePeople(context, 'people.leave', context.caller.fingerprint, { kind: 'leave' }),
+      changePeople(context, controlMethods.peopleLeave, context.caller.fingerprint, { kind: 'leave' }),
     peopleReset: ({ confirm }, context) =>
-      audited(context, 'people.reset', confirm, async () => {
+      audited(context, controlMethods.peopleReset, confirm, async () => {
         if (confirm !== deps.vmId)
           throw new VmcError('bad-request', `This VM is ${deps.vmId}, not ${confirm}.`, 'Nothing was changed.');
         return { version: await people.reset(context.caller.fingerprint) };
@@ -93,7 +104,13 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
     profileList: async () => describeProfiles(people.state),
     profileSet: ({ expectedVersion, name, rights }, context) => {
       const target = `${name} ${rights.join(',')}`;
-      return changePeople(context, 'profile.set', target, { kind: 'set-profile', name, rights }, expectedVersion);
+      return changePeople(
+        context,
+        controlMethods.profileSet,
+        target,
+        { kind: 'set-profile', name, rights },
+        expectedVersion,
+      );
     },
     auditHead: () => auditLog.head(),
     auditRead: async (position) => {
@@ -101,7 +118,7 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
       return { data: data.toBase64(), next };
     },
     profileRemove: ({ name, expectedVersion }, context) =>
-      changePeople(context, 'profile.remove', name, { kind: 'remove-profile', name }, expectedVersion),
+      changePeople(context, controlMethods.profileRemove, name, { kind: 'remove-profile', name }, expectedVersion),
   };
 
   return (caller) => {

@@ -18,6 +18,8 @@ export class Line {
   readonly #waiting = new Set<WaitingUser>();
   /** The VM's end of each pair. */
   readonly paired = new Set<WebSocket>();
+  /** User id of who owns the VM, as its latest pass says. */
+  ownerId: string | undefined;
   #lastParkedAt = Number.NEGATIVE_INFINITY;
 
   get ready(): boolean {

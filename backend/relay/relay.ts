@@ -14,6 +14,8 @@ import type { RelayMetrics } from './relay-metrics.ts';
 const WAIT_MS = 5_000;
 const A_MOMENT_MS = 30_000;
 const MAX_WAITING_PER_VM = 8;
+/** Of a VM's places, so that one person does not keep the others out. */
+const SHARE_OF_ONE = 1 / 4;
 const PROTOCOL_ERROR = 1002; // RFC 6455 7.4.1
 const PAIRED = JSON.stringify({ type: 'paired' });
 const PARKED = JSON.stringify({ type: 'parked' });
@@ -22,6 +24,7 @@ export interface RelayLimits {
   idlePerVm: number;
   /** Of all VMs of one account. */
   idlePerOwner: number;
+  /** A person may have a quarter of them; the VM's owner may that also when the others have all. */
   pairedPerVm: number;
   /** Paired and waiting. */
   pairedPerUser: number;
@@ -50,6 +53,8 @@ export class Relay {
   /** Sockets of each user, waiting ones included; parked sockets of each owner. */
   readonly #ofUser = new Tally();
   readonly #ofOwner = new Tally();
+  /** Of each user at each VM. */
+  readonly #ofUserAtVm = new Tally();
   readonly #sweep: NodeJS.Timeout;
 
   constructor(deps: RelayDeps) {
@@ -97,11 +102,15 @@ export class Relay {
       this.#turnAway(socket, 'noVmParked');
       return;
     }
-    if (line.paired.size >= limits.pairedPerVm || this.#ofUser.of(userId) >= limits.pairedPerUser) {
+    const here = `${vmId} ${userId}`;
+    const isCrowded = userId !== line.ownerId && line.paired.size >= limits.pairedPerVm;
+    const hasShare = this.#ofUserAtVm.of(here) >= Math.max(1, Math.floor(limits.pairedPerVm * SHARE_OF_ONE));
+    if (isCrowded || hasShare || this.#ofUser.of(userId) >= limits.pairedPerUser) {
       this.#turnAway(socket, 'limit');
       return;
     }
     socket.once('close', this.#ofUser.add(userId));
+    socket.once('close', this.#ofUserAtVm.add(here));
     this.#serve(line, { socket, userId, vmId });
   }
 
@@ -129,6 +138,7 @@ export class Relay {
       return;
     }
     const line = this.#lines.get(vmId) ?? new Line();
+    line.ownerId = ownerId;
     this.#lines.set(vmId, line);
     // While it is parked it has nothing to say.
     const tooEarly = () => closeSoon(socket, PROTOCOL_ERROR);

@@ -71,14 +71,12 @@ export function initiate(transport: Transport, options: OpenOptions & Needs): Pr
 
 /** `acceptChannel` of run-handshake.ts, by any cryptography. @throws HandshakeRefused */
 export async function respond(transport: Transport, options: AcceptOptions & Needs): Promise<Channel> {
-  const { gate } = options;
-  const leave = gate?.enter();
-  if (gate !== undefined && leave === undefined) {
-    transport.close();
-    throw new HandshakeRefused('too-many');
-  }
+  let leave: (() => void) | undefined;
   try {
-    return await withinDeadline(transport, options, (attempt) => answerTo(transport, options, attempt));
+    return await withinDeadline(transport, options, (attempt) => {
+      leave = options.gate?.enter(() => attempt.stop('too-many'));
+      return answerTo(transport, options, attempt);
+    });
   } finally {
     leave?.();
   }
@@ -125,7 +123,11 @@ interface Attempt {
   proven: ProvenPeer | undefined;
   /** Throws when the deadline has passed: nothing is done for somebody who was already refused. */
   checkTime(): void;
+  /** Ends it now. */
+  stop(reason: StopReason): void;
 }
+
+type StopReason = 'timeout' | 'cancelled' | 'too-many';
 
 async function withinDeadline(
   transport: Transport,
@@ -135,8 +137,8 @@ async function withinDeadline(
   const over = Promise.withResolvers<never>();
   over.promise.catch(() => {}); // it may be over before anybody waits
   let refused: HandshakeRefused | undefined;
-  const stop = (reason: 'timeout' | 'cancelled'): void => {
-    refused = new HandshakeRefused(reason);
+  const stop = (reason: StopReason): void => {
+    refused ??= new HandshakeRefused(reason);
     over.reject(refused);
   };
   const attempt: Attempt = {
@@ -144,6 +146,7 @@ async function withinDeadline(
     checkTime: () => {
       if (refused !== undefined) throw refused;
     },
+    stop,
   };
   const cancel = (): void => stop('cancelled');
   const timer = setTimeout(() => stop('timeout'), deadlineMs);

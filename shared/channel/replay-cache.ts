@@ -1,7 +1,7 @@
 /**
  * Remembers hellos for as long as they would pass as fresh. A replayed hello opens nothing anyway (its ephemeral keys
  * are gone, so nobody can confirm); this saves the work and keeps the audit log true. Bounded in all and for each
- * person: only people whose rights were checked are remembered, and one of them cannot crowd out the others.
+ * person: only people whose rights were checked are remembered, and neither one nor several of them crowd out the others.
  */
 import { concatBytes } from '../bytes.ts';
 import { FRESHNESS_MS } from './limits.ts';
@@ -14,6 +14,8 @@ export interface ReplayCacheOptions {
   maxEntries?: number;
   /** Hellos remembered for one person (default 4,096: six a second). */
   maxPerPeer?: number;
+  /** Hellos that one person may always have remembered, also when several others fill the cache (default 64). */
+  alwaysPerPeer?: number;
 }
 
 export class ReplayCache {
@@ -21,10 +23,12 @@ export class ReplayCache {
   readonly #perPeer = new Map<string, number>();
   readonly #maxEntries: number;
   readonly #maxPerPeer: number;
+  readonly #alwaysPerPeer: number;
 
-  constructor({ maxEntries = 32_768, maxPerPeer = 4_096 }: ReplayCacheOptions = {}) {
+  constructor({ maxEntries = 32_768, maxPerPeer = 4_096, alwaysPerPeer = 64 }: ReplayCacheOptions = {}) {
     this.#maxEntries = maxEntries;
     this.#maxPerPeer = maxPerPeer;
+    this.#alwaysPerPeer = alwaysPerPeer;
   }
 
   get size(): number {
@@ -45,7 +49,8 @@ export class ReplayCache {
     if (this.#forgetAt.has(key)) return 'replayed';
     const name = peer.toBase64();
     const count = this.#perPeer.get(name) ?? 0;
-    if (this.#forgetAt.size >= this.#maxEntries || count >= this.#maxPerPeer) return 'full';
+    const isFull = this.#forgetAt.size >= this.#maxEntries;
+    if (count >= this.#maxPerPeer || (isFull && count >= this.#alwaysPerPeer)) return 'full';
     this.#forgetAt.set(key, { at: now + REMEMBER_MS, peer: name });
     this.#perPeer.set(name, count + 1);
     return 'new';

@@ -102,6 +102,10 @@ export const newRequestId = (): string => crypto.getRandomValues(new Uint8Array(
 const MAX_PENDING_CALLS = 256;
 /** Answers that are being made or wait to be sent. A peer of ours never has so many: it bounds its pending calls. */
 const MAX_PENDING_ANSWERS = MAX_PENDING_CALLS + 64;
+/** Bytes of answers that wait to be sent. Besides these there are those that are being made. */
+const MAX_UNSENT_BYTES = 16 * 1024 * 1024;
+/** While so many answers wait to be sent, progress is not: the next one tells more. */
+const MAX_UNSENT_FOR_PROGRESS = 64;
 
 export class RpcPeer {
   readonly #pipe: MessagePipe;
@@ -114,6 +118,8 @@ export class RpcPeer {
   #accepted = 0;
   #nextId = 1;
   #answering = 0;
+  #unsent = 0;
+  #unsentBytes = 0;
   #heardAt = performance.now();
   #sentAt = performance.now();
   readonly #lifeTimer: NodeJS.Timeout;
@@ -202,9 +208,26 @@ export class RpcPeer {
   }
 
   async #send(message: Record<string, unknown>): Promise<void> {
+    await this.#sendBytes(encodeRpc(message));
+  }
+
+  async #sendBytes(bytes: Uint8Array): Promise<void> {
     if (this.#closed) throw channelClosed('the message');
     this.#sentAt = performance.now();
-    await this.#pipe.send(encodeRpc(message));
+    await this.#pipe.send(bytes);
+  }
+
+  /** What the other side has asked for, and may not read. */
+  async #reply(message: Record<string, unknown>): Promise<void> {
+    const bytes = encodeRpc(message);
+    this.#unsent++;
+    this.#unsentBytes += bytes.length;
+    try {
+      await this.#sendBytes(bytes);
+    } finally {
+      this.#unsent--;
+      this.#unsentBytes -= bytes.length;
+    }
   }
 
   #look({ aliveMs, deadMs }: Omit<LifeTimes, 'lookMs'>): void {
@@ -245,7 +268,7 @@ export class RpcPeer {
     switch (message.kind) {
       case 'request':
         // Someone who asks and does not read the answers would fill the memory.
-        if (this.#answering >= MAX_PENDING_ANSWERS)
+        if (this.#answering >= MAX_PENDING_ANSWERS || this.#unsentBytes >= MAX_UNSENT_BYTES)
           throw new VmcError('limit', 'The other side asks more than it reads answers.');
         this.#answering++;
         void this.#answer(message).finally(() => {
@@ -296,11 +319,13 @@ export class RpcPeer {
     const told: { accepted?: number } = {};
     try {
       const result = await this.#runRequest(request, told);
-      await this.#send({ id, result: result ?? null, ...told });
+      await this.#reply({ id, result: result ?? null, ...told });
     } catch (error) {
       if (!(error instanceof VmcError)) this.#options.onInternalError?.(method, error);
       const fields = publicError(error);
-      await this.#send({ id, error: { code: -32000, message: fields.message, data: fields }, ...told }).catch(() => {});
+      await this.#reply({ id, error: { code: -32000, message: fields.message, data: fields }, ...told }).catch(
+        () => {},
+      );
     }
   }
 
@@ -320,7 +345,10 @@ export class RpcPeer {
         tellAccepted: (count) => {
           told.accepted = count;
         },
-        progress: (progress) => void this.notify('$progress', { id, progress }).catch(() => {}),
+        progress: (progress) => {
+          if (this.#unsent < MAX_UNSENT_FOR_PROGRESS)
+            this.#reply({ method: '$progress', params: { id, progress } }).catch(() => {});
+        },
       });
     } finally {
       this.#running.delete(id);

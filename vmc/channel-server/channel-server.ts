@@ -23,14 +23,17 @@ export interface Caller {
 export interface ChannelServerDeps {
   identity: Identity;
   rightsOf: (person: Ed25519PublicKey) => ReadonlySet<Right> | undefined;
+  isOwner: (person: Ed25519PublicKey) => boolean;
   handleFor: (caller: Caller) => Handle;
   greetingFor: (fingerprint: string) => Greeting;
   audit: Pick<AuditLog, 'record' | 'refuse'>;
   onInternalError: (method: string, error: unknown) => void;
 }
 
-const MAX_HANDSHAKES = 16;
+const MAX_HANDSHAKES = 32;
+/** Of everybody; the owner's come besides, so that nobody keeps the owner out. */
 const MAX_CHANNELS = 64;
+const MAX_CHANNELS_OF_ONE = 16;
 
 export class ChannelServer {
   readonly #deps: ChannelServerDeps;
@@ -93,7 +96,7 @@ export class ChannelServer {
 
   async #serveChannel(channel: Channel, socket: WebSocket): Promise<void> {
     const who = fingerprint(channel.peer);
-    if (this.#channels.size >= MAX_CHANNELS) {
+    if (!this.#hasRoom(who, this.#deps.isOwner(channel.peer))) {
       channel.abort();
       await this.#deps.audit.refuse({ who, what: 'channel.refused', result: 'too-many-channels' });
       return;
@@ -119,6 +122,11 @@ export class ChannelServer {
     );
     this.#channels.delete(channel);
     void this.#deps.audit.record({ who, what: 'channel.close', target: channel.purpose, result });
+  }
+
+  #hasRoom(who: string, isOwner: boolean): boolean {
+    const theirs = [...this.#channels.values()].filter((open) => open.who === who).length;
+    return theirs < MAX_CHANNELS_OF_ONE && (isOwner || this.#channels.size < MAX_CHANNELS);
   }
 
   /** The peer only saw its socket close; the reason is for the owner of this VM. */

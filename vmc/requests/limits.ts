@@ -5,7 +5,7 @@ export interface RequestLimits {
   runningPerPerson: number;
   /** Bytes of remembered answers of one person. More than the longest answer (1 MiB). */
   bytesPerPerson: number;
-  /** The same for everybody together. */
+  /** The same for everybody together. When so many run, who has none running may still have one. */
   inAll: number;
   runningInAll: number;
   bytesInAll: number;

@@ -186,7 +186,8 @@ export class RequestMemory {
   /** Before anything runs: what could not be remembered is refused. */
   #makeRoom(requests: PersonsRequests): void {
     const { perPerson, runningPerPerson, inAll, runningInAll } = this.#limits;
-    if (requests.running >= runningPerPerson || this.#running >= runningInAll || !requests.known)
+    const most = this.#running < runningInAll ? runningPerPerson : 1; // several together keep nobody out
+    if (requests.running >= most || !requests.known)
       throw new VmcError('limit', 'Too many requests are under way.', 'Wait for one to end.');
     if (requests.entries.size >= perPerson) this.#forgetOldestOf(requests);
     if (this.size >= inAll) this.#forgetFirst();

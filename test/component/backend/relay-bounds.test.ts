@@ -126,6 +126,26 @@ t.test('B1: one deadline for all stages together: TLS, the head of the request, 
   t.equal(await value(relay, 'vmc_connections_cut_total', 'reason="late"'), 3);
 });
 
+t.test('B1: people who crowd a VM take their share of it, and never its owner’s', async (t) => {
+  const relay = await startRelay(t, '[relay]\npairedPerVm = 8\npairedPerUser = 100');
+  const park = makeParker(t, relay);
+  const come = async (userId: string) => {
+    await park();
+    const socket = await openUser(t, relay, { userId });
+    await receiveText(socket, 10_000);
+  };
+  const greedy = ['user-000000000001', 'user-000000000002', 'user-000000000003', 'user-000000000004'];
+  for (const userId of greedy) {
+    await come(userId);
+    await come(userId);
+    await t.rejects(come(userId), { code: 'limit' }, 'a quarter of the places is all for one');
+  }
+  await t.rejects(come('user-000000000005'), { code: 'limit' }, 'the VM has enough');
+  await come(OWNER);
+  await come(OWNER);
+  await t.rejects(come(OWNER), { code: 'limit' });
+});
+
 t.test('B1: caps for each VM, owner and person; each kind of refusal is counted', async (t) => {
   const relay = await startRelay(
     t,

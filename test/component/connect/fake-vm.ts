@@ -171,6 +171,7 @@ export class FakeVm {
     const channels = new ChannelServer({
       identity: this.identity,
       rightsOf: (person) => (this.knowsNobody ? undefined : people.rightsOf(person)),
+      isOwner: (person) => person.toBase64() === people.ownerKey,
       audit,
       onInternalError: () => {},
       greetingFor: (person) => this.requests.greeting(person),

@@ -34,6 +34,7 @@ async function startVm(t: Test, { bootstrap }: RealSystem) {
   const channels = new ChannelServer({
     identity,
     rightsOf: () => new Set(),
+    isOwner: () => true,
     greetingFor: (person) => requests.greeting(person),
     handleFor: () => async (_method, params) => params,
     audit: { record: async () => {}, refuse: async () => {} },

@@ -211,6 +211,7 @@ await inNamespace(import.meta.url, () => {
           if (goesOnceAsked) gone = true;
           return rights;
         },
+        isOwner: (who) => fingerprint(who) === OWNER,
         greetingFor: (who) => requests.greeting(who),
         handleFor: makeDispatch({
           ...{ audit, people, requests, vmId, tunnel: {} as Tunnel, info: () => ({}) as never },

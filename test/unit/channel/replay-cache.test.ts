@@ -24,13 +24,15 @@ t.test('the same nonce from another person is another hello', async (t) => {
 });
 
 t.test('it is bounded, for each person and in all, and refuses rather than forgets', async (t) => {
-  const cache = new ReplayCache({ maxEntries: 5, maxPerPeer: 3 });
+  const cache = new ReplayCache({ maxEntries: 5, maxPerPeer: 3, alwaysPerPeer: 1 });
   for (let i = 0; i < 3; i++) t.equal(cache.add(peer(1), nonce(i), 0), 'new');
   t.equal(cache.add(peer(1), nonce(9), 0), 'full');
   t.equal(cache.add(peer(1), nonce(0), 0), 'replayed', 'a known one is still known');
   t.equal(cache.add(peer(2), nonce(0), 0), 'new', 'others still come in');
   t.equal(cache.add(peer(3), nonce(0), 0), 'new');
-  t.equal(cache.add(peer(4), nonce(0), 0), 'full');
+  t.equal(cache.add(peer(3), nonce(1), 0), 'full');
+  t.equal(cache.add(peer(4), nonce(0), 0), 'new', 'several together keep nobody out who has hardly any');
+  t.equal(cache.add(peer(4), nonce(1), 0), 'full');
   const later = 3 * FRESHNESS_MS;
   t.equal(cache.add(peer(1), nonce(9), later), 'new', 'and time makes room');
   t.equal(cache.size, 1);

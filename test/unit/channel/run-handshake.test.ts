@@ -106,7 +106,7 @@ t.test('C2: a replayed hello is refused, also when both copies come at once', as
 });
 
 t.test('a full memory of hellos refuses', async (t) => {
-  const { responder } = await bothRefuse(opening(), accepting({ replayCache: new ReplayCache({ maxEntries: 0 }) }));
+  const { responder } = await bothRefuse(opening(), accepting({ replayCache: new ReplayCache({ maxPerPeer: 0 }) }));
   t.match(responder, { reason: 'too-many', code: 'limit' });
 });
 
@@ -167,17 +167,19 @@ t.test('a question of rights that fails is a no', async (t) => {
   t.notMatch(responder.message, /hunter2/);
 });
 
-t.test('at most so many handshakes run at once', async (t) => {
-  const gate = new HandshakeGate(1);
-  const [ours, theirs] = memoryPair();
-  const first = refusal(acceptChannel(theirs, accepting({ gate })));
-  const [, other] = memoryPair();
-  t.match(await refusal(acceptChannel(other, accepting({ gate }))), { reason: 'too-many' });
-  ours.close();
-  t.match(await first, { reason: 'closed' });
-  const again = memoryPair();
-  await Promise.all([openChannel(again[0], opening()), acceptChannel(again[1], accepting({ gate }))]);
-  t.ok(gate.enter(), 'the place is free again');
+t.test('B1: at most so many handshakes run at once, and whoever only holds a place loses it to the next', async (t) => {
+  const gate = new HandshakeGate(2);
+  const held = [memoryPair(), memoryPair(), memoryPair()];
+  const outcomes = held.map(([, theirs]) => refusal(acceptChannel(theirs, accepting({ gate }))));
+  t.match(await outcomes[0], { reason: 'too-many' }, 'the oldest went for the third');
+  t.equal(gate.size, 2);
+  const honest = memoryPair();
+  await Promise.all([openChannel(honest[0], opening()), acceptChannel(honest[1], accepting({ gate }))]);
+  t.match(await outcomes[1], { reason: 'too-many' });
+  t.equal(gate.size, 1, 'who is done gives the place back');
+  held[2]?.[0].close();
+  t.match(await outcomes[2], { reason: 'closed' });
+  t.equal(gate.size, 0);
 });
 
 t.test('C1: a parked connection waits without a deadline: its first message is handed over', async (t) => {

@@ -44,7 +44,7 @@ function messageOf({ of = '', at = 0, xor = 0, set = '', drop = 0, append = '' }
 
 async function givenToResponder(test: HelloCase, cryptography: Cryptography): Promise<string> {
   const { now = inputs.responderTime, responder } = test;
-  const replayCache = new ReplayCache(responder === 'memory-full' ? { maxEntries: 0 } : {});
+  const replayCache = new ReplayCache(responder === 'memory-full' ? { maxPerPeer: 0 } : {});
   const hello = named('initiatorHello');
   if (responder === 'has-seen-it') replayCache.add(hello.subarray(10, 42), hello.subarray(1298, 1330), now);
   const [ours, theirs] = memoryPair();

@@ -168,3 +168,27 @@ t.test('a peer that asks and never reads the answers is cut off', async (t) => {
     ]);
   }
 });
+
+t.test('B1: answers that wait to be sent are bounded in bytes, too', async (t) => {
+  const [stranger, own] = memoryPair({ highWaterBytes: 1 });
+  let asked = 0;
+  const handle = async () => {
+    asked++;
+    return 'x'.repeat(700_000);
+  };
+  const peer = new RpcPeer(own, { handle });
+  const ended = peer.ended.then(
+    () => 'ended',
+    (error: VmcError) => error.code,
+  );
+  const ask = async () => {
+    // Never so many at once that their number alone is too much.
+    for (let id = 1; id <= 200; id++) {
+      await stranger.send(new TextEncoder().encode(JSON.stringify({ jsonrpc: '2.0', id, method: 'm', params: {} })));
+      await new Promise(setImmediate);
+    }
+  };
+  await t.rejects(ask(), { code: 'channel-closed' });
+  t.equal(await ended, 'limit');
+  t.ok(asked <= 25, `some 16 MiB, not 140 MB: ${asked} answers`);
+});

@@ -57,6 +57,50 @@ t.test('calls need their right, changing ones are audited, and no key gets into 
   );
 });
 
+t.test(
+  'C16 a right that is taken while the beginning of a call is being recorded is gone before it begins',
+  async (t) => {
+    let rights: ReadonlySet<Right> = new Set(['drives']);
+    const audit = {
+      around: async <T>(_event: object, work: () => Promise<T>) => {
+        rights = new Set(['files']);
+        return work();
+      },
+      refuse: async () => {},
+    };
+    const drives = async () => t.fail('nothing is done') as unknown as Drives;
+    const dispatch = makeDispatch({
+      ...{ audit, drives, vmId: 'vm-0123456789ab', requests: new RequestMemory() },
+      ...{ tunnel: {} as Tunnel, people: {} as People, auditLog: {} as LogReader, info: () => ({}) as never },
+    });
+    const { signal } = new AbortController();
+    const context: HandleContext = { progress: () => {}, signal, requestId: newRequestId(), after: 0 };
+    const handle = dispatch({ fingerprint: 'SHA256:ann', rights: () => rights });
+    await t.rejects(handle('drive.close', { driveId: 'drv0123456789abcdef' }, context), { code: 'forbidden' });
+  },
+);
+
+t.test('C16 a call that was stopped while its beginning was being recorded does not begin', async (t) => {
+  const requests = new RequestMemory();
+  const audit = {
+    around: async <T>(_event: object, work: () => Promise<T>) => {
+      await Promise.resolve(); // as a write takes its time
+      requests.stop('SHA256:ann');
+      return work();
+    },
+    refuse: async () => {},
+  };
+  const drives = async () => t.fail('nothing is done') as unknown as Drives;
+  const dispatch = makeDispatch({
+    ...{ audit, drives, requests, vmId: 'vm-0123456789ab' },
+    ...{ tunnel: {} as Tunnel, people: {} as People, auditLog: {} as LogReader, info: () => ({}) as never },
+  });
+  const { signal } = new AbortController();
+  const context: HandleContext = { progress: () => {}, signal, requestId: newRequestId(), after: 0 };
+  const handle = dispatch({ fingerprint: 'SHA256:ann', rights: () => new Set<Right>(['drives', 'files']) });
+  await t.rejects(handle('drive.close', { driveId: 'drv0123456789abcdef' }, context), { code: 'forbidden' });
+});
+
 t.test('C4 who listens on port 22, from /proc/net/tcp', async (t) => {
   const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
    0: 00000000:0016 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 18021 1 0 100 0 0 10 0

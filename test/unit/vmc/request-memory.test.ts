@@ -211,6 +211,8 @@ t.test('C1 what could not be remembered is refused before it runs', async (t) =>
   await t.rejects(ask(count, { person: 'bob' }).answer, { code: 'limit' }, 'everybody together');
   t.equal(ran, 0);
   t.equal(memory.size, 3);
+  await ask(count, { person: 'cy' }).answer;
+  t.equal(ran, 1, 'who has none running may have one: several together keep nobody out');
 });
 
 t.test('C1 memory is bounded in bytes and in people, for one and for all', async (t) => {
