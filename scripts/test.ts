@@ -1,7 +1,7 @@
 /**
  * Runs the checks and the tests, and ends with the line "N passed, N failed".
  *
- *   node scripts/test.ts quick   types, lint, unit and component tests: no VM, about two minutes
+ *   node scripts/test.ts quick   types, lint, unit and component tests: no VM
  *   node scripts/test.ts all     all of that and the system tests, which boot real VMs
  */
 import { spawn } from 'node:child_process';
