@@ -42,7 +42,7 @@ export function isKnownPerson(known: KnownPeople, person: PresentedPerson, accep
       `The backend presents ${offered} for ${name}, not what --fingerprint says. Nothing was changed.`,
       `Ask ${name} what "connect fingerprint" prints. If it is what you typed, somebody stands in between: tell an administrator.`,
     );
-  const entry = known[name];
+  const entry = Object.hasOwn(known, name) ? known[name] : undefined; // somebody may be called constructor
   if (entry === undefined) return false;
   if (equalBytes(ed25519Schema.parse(entry.ed25519), person.ed25519)) return true;
   if (accepted !== undefined) return false; // they have compared the new one

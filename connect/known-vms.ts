@@ -86,10 +86,14 @@ export function acquaintance(known: KnownVms, vm: PresentedVm): Acquaintance {
   return entry.ed25519 === undefined ? 'named' : 'known';
 }
 
-/** What the VM itself said of its people. A VM that is not known is not made known by it. */
-export function sawPeople(known: KnownVms, vmId: string, peopleVersion: number): KnownVms {
+/**
+ * What the VM itself said of its people. A VM that is not known is not made known by it.
+ * @param compared the highest version known when it was looked at: only what is lower than that was told of as a roll-back.
+ */
+export function sawPeople(known: KnownVms, vmId: string, peopleVersion: number, compared: number): KnownVms {
   const entry = known[vmId];
-  return entry === undefined ? known : { ...known, [vmId]: { ...entry, peopleVersion } };
+  if (entry === undefined || (peopleVersion >= compared && peopleVersion < (entry.peopleVersion ?? 0))) return known;
+  return { ...known, [vmId]: { ...entry, peopleVersion } };
 }
 
 /** Pins a key. Whoever had the name before is forgotten. */

@@ -43,12 +43,19 @@ type Changing = (typeof controlMethods)[keyof typeof controlMethods];
 export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
   const { audit, auditLog, tunnel, drives, people } = deps;
 
-  const audited = <T>({ caller, signal }: Who, method: Changing, target: string, work: () => Promise<T>): Promise<T> =>
-    audit.around({ who: caller.fingerprint, what: method.name, target }, async () => {
+  const audited = async <T>({ caller, signal }: Who, method: Changing, target: string, work: () => Promise<T>) => {
+    const { fingerprint: who } = caller;
+    const what = method.name;
+    if (!caller.mayRecord()) {
+      void audit.refuse({ who, what, result: 'limit' });
+      throw new VmcError('limit', 'You change things in this VM too often. This was not done.', 'Wait a minute.');
+    }
+    return audit.around({ who, what, target }, async () => {
       signal.throwIfAborted();
       requireRight(caller.rights(), method.right);
       return work();
     });
+  };
 
   const changePeople = (context: Who, method: Changing, target: string, change: Change, expected?: number) =>
     audited(context, method, target, async () => ({

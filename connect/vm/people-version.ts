@@ -17,5 +17,5 @@ export async function notePeopleVersion(session: Session, vm: Vm, version: numbe
       `WARNING: THE PEOPLE OF THE VM ${vm.name} WERE ROLLED BACK: this device has seen version ${highest}, now it is ${version}.\n` +
         `  Somebody who was removed may be in again. Look at: connect vm people list ${vm.name}`,
     );
-  await session.folder.changeKnownVms((known) => sawPeople(known, vm.vmId, version));
+  await session.folder.changeKnownVms((known) => sawPeople(known, vm.vmId, version, highest));
 }

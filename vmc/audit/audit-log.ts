@@ -88,7 +88,9 @@ export class AuditLog {
   async refuse(event: AuditEvent): Promise<void> {
     const now = this.#deps.now().getTime();
     this.#summarise(this.#refusals.takeUnwritten(now));
-    if (this.#refusals.admit(now, this.#writer.isShort)) await this.record(event);
+    // Whoever the VM does not know can take as many names as they like.
+    const who = event.result === 'unknown-person' ? 'unknown' : event.who;
+    if (this.#refusals.admit(now, who, this.#writer.isShort)) await this.record(event);
   }
 
   /** What is done at intervals: signs what is new, looks after file and reserve. */

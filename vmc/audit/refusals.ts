@@ -1,4 +1,7 @@
-/** Refusals are caused by strangers, as often as they like: so many are written, then only their number. Pure. */
+/**
+ * Refusals are caused by strangers, as often as they like: so many are written, then only their number. One of those who
+ * cause them gets half of the lines at most, so that nobody hides others' refusals behind their own. Pure.
+ */
 
 export interface RefusalLimits {
   perMinute: number;
@@ -11,12 +14,27 @@ export const REFUSAL_LIMITS: RefusalLimits = { perMinute: 60, perDay: 2000 };
 const MINUTE_MS = 60_000;
 const DAY_MS = 24 * 60 * MINUTE_MS;
 
+/** Lines that were written, in all and for each who caused them. */
+class Lines {
+  #all = 0;
+  readonly #of = new Map<string, number>();
+
+  isFull(who: string, most: number): boolean {
+    return this.#all >= most || (this.#of.get(who) ?? 0) >= most / 2;
+  }
+
+  add(who: string): void {
+    this.#all++;
+    this.#of.set(who, (this.#of.get(who) ?? 0) + 1);
+  }
+}
+
 export class Refusals {
   readonly #limits: RefusalLimits;
   #minute = 0;
   #day = 0;
-  #thisMinute = 0;
-  #today = 0;
+  #thisMinute = new Lines();
+  #today = new Lines();
   #unwritten = 0;
 
   constructor(limits: RefusalLimits = REFUSAL_LIMITS) {
@@ -25,22 +43,23 @@ export class Refusals {
 
   /**
    * @param now Unix time in milliseconds.
-   * @param isShort the disk is as good as full: only count.
+   * @param who caused it. @param isShort the disk is as good as full: only count.
    * @returns whether this one is to be written; else it is counted.
    */
-  admit(now: number, isShort = false): boolean {
+  admit(now: number, who: string, isShort = false): boolean {
     const minute = Math.floor(now / MINUTE_MS);
     const day = Math.floor(now / DAY_MS);
-    if (minute !== this.#minute) this.#thisMinute = 0;
-    if (day !== this.#day) this.#today = 0;
+    if (minute !== this.#minute) this.#thisMinute = new Lines();
+    if (day !== this.#day) this.#today = new Lines();
     this.#minute = minute;
     this.#day = day;
-    if (isShort || this.#thisMinute >= this.#limits.perMinute || this.#today >= this.#limits.perDay) {
+    const { perMinute, perDay } = this.#limits;
+    if (isShort || this.#thisMinute.isFull(who, perMinute) || this.#today.isFull(who, perDay)) {
       this.#unwritten++;
       return false;
     }
-    this.#thisMinute++;
-    this.#today++;
+    this.#thisMinute.add(who);
+    this.#today.add(who);
     return true;
   }
 

@@ -12,12 +12,15 @@ import type { Identity } from '../../shared/identity/identity.ts';
 import type { Ed25519PublicKey } from '../../shared/identity/keys.ts';
 import { type Greeting, type Handle, RpcPeer } from '../../shared/rpc/peer.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
+import { Allowance } from '../requests/allowance.ts';
 
 /** Someone on a channel: who, and what they may do now. */
 export interface Caller {
   fingerprint: string;
   /** Asked at each call: a right that was taken away is gone at once. */
   rights(): ReadonlySet<Right> | undefined;
+  /** Once more now, what is recorded for good? Counts it. */
+  mayRecord(): boolean;
 }
 
 export interface ChannelServerDeps {
@@ -27,6 +30,8 @@ export interface ChannelServerDeps {
   handleFor: (caller: Caller) => Handle;
   greetingFor: (fingerprint: string) => Greeting;
   audit: Pick<AuditLog, 'record' | 'refuse'>;
+  /** Of everybody but the owner. */
+  allowance?: Allowance | undefined;
   onInternalError: (method: string, error: unknown) => void;
 }
 
@@ -42,9 +47,11 @@ export class ChannelServer {
   readonly #channels = new Map<Channel, { who: string; revoked: boolean }>();
   readonly #serving = new Set<Promise<void>>();
   readonly #stop = new AbortController();
+  readonly #allowance: Allowance;
 
   constructor(deps: ChannelServerDeps) {
     this.#deps = deps;
+    this.#allowance = deps.allowance ?? new Allowance();
   }
 
   get size(): number {
@@ -96,20 +103,18 @@ export class ChannelServer {
 
   async #serveChannel(channel: Channel, socket: WebSocket): Promise<void> {
     const who = fingerprint(channel.peer);
-    if (!this.#hasRoom(who, this.#deps.isOwner(channel.peer))) {
+    const isOwner = this.#deps.isOwner(channel.peer);
+    const mayRecord = () => isOwner || this.#allowance.take(who);
+    const refused = this.#whyNot(channel, who, isOwner, mayRecord);
+    if (refused !== undefined) {
       channel.abort();
-      await this.#deps.audit.refuse({ who, what: 'channel.refused', result: 'too-many-channels' });
-      return;
-    }
-    if (this.#deps.rightsOf(channel.peer) === undefined) {
-      channel.abort(); // removed during the handshake
-      await this.#deps.audit.refuse({ who, what: 'channel.refused', result: 'forbidden' });
+      await this.#deps.audit.refuse({ who, what: 'channel.refused', result: refused });
       return;
     }
     const open = { who, revoked: false };
     this.#channels.set(channel, open);
     void this.#deps.audit.record({ who, what: 'channel.open', target: channel.purpose, result: 'ok' });
-    const caller: Caller = { fingerprint: who, rights: () => this.#deps.rightsOf(channel.peer) };
+    const caller: Caller = { fingerprint: who, rights: () => this.#deps.rightsOf(channel.peer), mayRecord };
     const peer = new RpcPeer(channel, {
       handle: this.#deps.handleFor(caller),
       greeting: this.#deps.greetingFor(who),
@@ -124,9 +129,12 @@ export class ChannelServer {
     void this.#deps.audit.record({ who, what: 'channel.close', target: channel.purpose, result });
   }
 
-  #hasRoom(who: string, isOwner: boolean): boolean {
+  /** Of somebody whose handshake is done. */
+  #whyNot(channel: Channel, who: string, isOwner: boolean, mayRecord: () => boolean): string | undefined {
+    if (this.#deps.rightsOf(channel.peer) === undefined) return 'forbidden'; // removed during the handshake
     const theirs = [...this.#channels.values()].filter((open) => open.who === who).length;
-    return theirs < MAX_CHANNELS_OF_ONE && (isOwner || this.#channels.size < MAX_CHANNELS);
+    if (theirs >= MAX_CHANNELS_OF_ONE || (!isOwner && this.#channels.size >= MAX_CHANNELS)) return 'too-many-channels';
+    return mayRecord() ? undefined : 'too-often';
   }
 
   /** The peer only saw its socket close; the reason is for the owner of this VM. */

@@ -84,7 +84,7 @@ t.test('C12 C16 every method that changes something is recorded twice, no method
   const everything: ReadonlySet<(typeof RIGHTS)[number]> = new Set(RIGHTS);
   let rights: typeof everything | undefined = everything;
   const caller = new Proxy(
-    { fingerprint: 'SHA256:ann', rights: () => rights },
+    { fingerprint: 'SHA256:ann', rights: () => rights, mayRecord: () => true },
     { get: (target, name) => target[name as keyof typeof target] ?? fake },
   );
   const handle = makeDispatch(deps)(caller);

@@ -1,7 +1,7 @@
 /** B1: a person who takes all the channels that they can get keeps neither others nor the owner out. */
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { type WebSocket, WebSocket as WebSocketClient, WebSocketServer } from 'ws';
 import { equalBytes } from '../../../shared/bytes.ts';
 import { openChannel } from '../../../shared/channel/run-handshake.ts';
@@ -9,17 +9,19 @@ import { webSocketTransport } from '../../../shared/channel/websocket-transport.
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
 import { RpcPeer } from '../../../shared/rpc/peer.ts';
 import { ChannelServer } from '../../../vmc/channel-server/channel-server.ts';
+import { Allowance } from '../../../vmc/requests/allowance.ts';
 
-t.test('a share of the channels for each person, and one beside for the owner; silent sockets hold none', async (t) => {
-  const [vm, owner, ...people] = Array.from({ length: 8 }, generateIdentity) as [Identity, Identity, ...Identity[]];
-  const refused: { who: string; result: string }[] = [];
+async function serve(t: Test, vm: Identity, owner: Identity, allowance?: Allowance) {
+  const audited: { what: string; result: string }[] = [];
+  const note = async (event: { what: string; result: string }) => void audited.push(event);
   const channels = new ChannelServer({
     identity: vm,
     rightsOf: () => new Set(),
     isOwner: (person) => equalBytes(person, owner.public.ed25519),
     greetingFor: () => ({ instance: 'x', accepted: 0 }),
     handleFor: () => async () => 'here',
-    audit: { record: async () => {}, refuse: async (event) => void refused.push(event) },
+    audit: { record: note, refuse: note },
+    allowance,
     onInternalError: (_method, error) => t.fail(String(error)),
   });
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
@@ -44,6 +46,24 @@ t.test('a share of the channels for each person, and one beside for the owner; s
       () => 'out',
     );
   };
+  return { channels, dial, greets, audited };
+}
+
+t.test('channels that are opened again and again', async (t) => {
+  const [vm, owner, ann] = [generateIdentity(), generateIdentity(), generateIdentity()];
+  const { greets, audited } = await serve(t, vm, owner, new Allowance({ burst: 3, perMinute: 1 }));
+  for (let i = 0; i < 3; i++) t.equal(await greets(ann), 'in');
+  t.equal(await greets(ann), 'out', 'each leaves lines in the audit log');
+  for (let i = 0; i < 5; i++) t.equal(await greets(owner), 'in');
+  t.same(
+    audited.filter(({ what }) => what === 'channel.refused').map(({ result }) => result),
+    ['too-often'],
+  );
+});
+
+t.test('a share of the channels for each person, and one beside for the owner; silent sockets hold none', async (t) => {
+  const [vm, owner, ...people] = Array.from({ length: 8 }, generateIdentity) as [Identity, Identity, ...Identity[]];
+  const { channels, dial, greets, audited } = await serve(t, vm, owner);
   const greetings = async (who: Identity, times: number) => {
     const outcomes = [];
     for (let i = 0; i < times; i++) outcomes.push(await greets(who));
@@ -57,7 +77,7 @@ t.test('a share of the channels for each person, and one beside for the owner; s
   t.equal(await greets(people[4] as Identity), 'out', 'there is no place left');
   t.equal(await greets(owner), 'in', 'but for the owner there always is');
   t.same(
-    refused.map(({ result }) => result),
+    audited.filter(({ what }) => what === 'channel.refused').map(({ result }) => result),
     Array(3).fill('too-many-channels'),
   );
 

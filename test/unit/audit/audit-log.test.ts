@@ -205,12 +205,12 @@ t.test('C12 refusals are bounded by minute and by day, and none is written when 
     for (let i = 0; i < 100; i++) {
       const now = (minute + 24 * 60) * 60_000;
       told += refusals.takeUnwritten(now);
-      if (refusals.admit(now)) written++;
+      if (refusals.admit(now, `${i % 5}`)) written++;
     }
   t.equal(written, REFUSAL_LIMITS.perDay);
   t.equal(written + told + refusals.takeAll(), 100 * 24 * 60, 'every one is counted');
-  t.equal(refusals.admit(48 * 60 * 60_000), true, 'the next day');
-  t.equal(refusals.admit(48 * 60 * 60_000, true), false);
+  t.equal(refusals.admit(48 * 60 * 60_000, 'ann'), true, 'the next day');
+  t.equal(refusals.admit(48 * 60 * 60_000, 'ann', true), false);
 
   const dir = t.testdir();
   let time = Date.UTC(2026, 10, 23);
@@ -221,8 +221,18 @@ t.test('C12 refusals are bounded by minute and by day, and none is written when 
   await refuse();
   await log.close();
   const events = recordsOf(pathOf(dir)).filter(isEvent);
-  t.equal(events.length, 60 + 2);
-  t.match(events.at(-2), { what: 'audit.summarised', target: '40 refusals' });
+  t.equal(events.length, 30 + 2, 'half of the lines are kept for others');
+  t.match(events.at(-2), { what: 'audit.summarised', target: '70 refusals' });
+});
+
+t.test('C12 who is refused again and again does not hide that others are', async (t) => {
+  const refusals = new Refusals();
+  for (let i = 0; i < 1000; i++) refusals.admit(0, 'ann');
+  t.equal(refusals.admit(0, 'bob'), true);
+  const day = new Refusals();
+  for (let minute = 0; minute < 1000; minute++) for (let i = 0; i < 60; i++) day.admit(minute * 60_000, 'ann');
+  t.equal(day.admit(1000 * 60_000, 'ann'), false);
+  t.equal(day.admit(1000 * 60_000, 'bob'), true);
 });
 
 t.test('C16 old files are deleted only when that is configured, and it is recorded', async (t) => {

@@ -1,6 +1,7 @@
 /** DESIGN 3: pinned at first contact, a changed one refused loudly. */
 import t from 'tap';
-import { acquaintance, checkName, forget, knownVmsSchema, meant, pin } from '../../../connect/known-vms.ts';
+import { isKnownPerson, pinPerson } from '../../../connect/known-people.ts';
+import { acquaintance, checkName, forget, knownVmsSchema, meant, pin, sawPeople } from '../../../connect/known-vms.ts';
 import type { VmcError } from '../../../shared/errors.ts';
 import { fingerprint } from '../../../shared/identity/fingerprint.ts';
 import { generateIdentity } from '../../../shared/identity/identity.ts';
@@ -34,6 +35,20 @@ t.test('a changed identity is refused, names both fingerprints and the way out',
   t.match(error.message, fingerprint(second));
   t.match(error.message, /Nothing was sent/);
   t.match(error.hint, `connect vm trust ${A} --accept ${fingerprint(second)}`);
+});
+
+t.test('somebody whose name every object has is a stranger like others', async (t) => {
+  const person = { name: 'constructor', ed25519: first };
+  t.equal(isKnownPerson({}, person, undefined), false);
+  t.equal(isKnownPerson(pinPerson({}, person), person, undefined), true);
+});
+
+t.test('two looks at the people of a VM that overtake each other leave the higher version', async (t) => {
+  let known = sawPeople(pin({}, lab), A, 4, 0);
+  known = sawPeople(known, A, 6, 4);
+  known = sawPeople(known, A, 5, 4);
+  t.equal(known[A]?.peopleVersion, 6);
+  t.equal(sawPeople(known, A, 3, 6)[A]?.peopleVersion, 3, 'a roll-back that was told of');
 });
 
 t.test('the backend cannot make a known name mean another VM', async (t) => {

@@ -37,7 +37,7 @@ t.test('calls need their right, changing ones are audited, and no key gets into 
     after: 0,
   };
   let rights: ReadonlySet<Right> | undefined = new Set(['drives']);
-  const handle = dispatch({ fingerprint: 'SHA256:ann', rights: () => rights });
+  const handle = dispatch({ fingerprint: 'SHA256:ann', rights: () => rights, mayRecord: () => true });
   const key = Buffer.alloc(32, 7).toString('base64');
   const open = { driveId: 'drv0123456789abcdef', key, name: 'data' };
   await t.rejects(handle('drive.open', open, context), { code: 'wrong-key' });
@@ -75,7 +75,7 @@ t.test(
     });
     const { signal } = new AbortController();
     const context: HandleContext = { progress: () => {}, signal, requestId: newRequestId(), after: 0 };
-    const handle = dispatch({ fingerprint: 'SHA256:ann', rights: () => rights });
+    const handle = dispatch({ fingerprint: 'SHA256:ann', rights: () => rights, mayRecord: () => true });
     await t.rejects(handle('drive.close', { driveId: 'drv0123456789abcdef' }, context), { code: 'forbidden' });
   },
 );
@@ -97,8 +97,32 @@ t.test('C16 a call that was stopped while its beginning was being recorded does 
   });
   const { signal } = new AbortController();
   const context: HandleContext = { progress: () => {}, signal, requestId: newRequestId(), after: 0 };
-  const handle = dispatch({ fingerprint: 'SHA256:ann', rights: () => new Set<Right>(['drives', 'files']) });
+  const handle = dispatch({
+    fingerprint: 'SHA256:ann',
+    rights: () => new Set<Right>(['drives', 'files']),
+    mayRecord: () => true,
+  });
   await t.rejects(handle('drive.close', { driveId: 'drv0123456789abcdef' }, context), { code: 'forbidden' });
+});
+
+t.test('B1 somebody who changes things too often is refused before a line is written', async (t) => {
+  const refused: unknown[] = [];
+  const audit = {
+    around: async () => t.fail('nothing is recorded') as never,
+    refuse: async (event: unknown) => void refused.push(event),
+  };
+  const drives = async () => t.fail('nothing is done') as unknown as Drives;
+  const dispatch = makeDispatch({
+    ...{ audit, drives, requests: new RequestMemory(), vmId: 'vm-0123456789ab' },
+    ...{ tunnel: {} as Tunnel, people: {} as People, auditLog: {} as LogReader, info: () => ({}) as never },
+  });
+  const { signal } = new AbortController();
+  const context: HandleContext = { progress: () => {}, signal, requestId: newRequestId(), after: 0 };
+  const rights = () => new Set<Right>(['drives']);
+  const handle = dispatch({ fingerprint: 'SHA256:ann', rights, mayRecord: () => false });
+  await t.rejects(handle('drive.close', { driveId: 'drv0123456789abcdef' }, context), { code: 'limit' });
+  t.same(refused, [{ who: 'SHA256:ann', what: 'drive.close', result: 'limit' }], 'which is bounded');
+  t.same(await handle('system.ping', { payload: 'x' }, context), { payload: 'x' });
 });
 
 t.test('C4 who listens on port 22, from /proc/net/tcp', async (t) => {
