@@ -14,6 +14,9 @@ import type { Drives } from './drives/drives.ts';
 
 type WithKey = CommonOptions & { keyFd: string };
 
+/** At the console Ctrl-C ends the process. */
+const UNSTOPPED = { signal: new AbortController().signal };
+
 export function addDriveCommands(program: Command, deps: CliDeps): void {
   const drive = program.command('drive').description('drives of this VM, by hand');
   const show = (json: true | undefined, status: DriveStatus) => answer(deps, json, status, (it) => table([rowOf(it)]));
@@ -34,7 +37,7 @@ export function addDriveCommands(program: Command, deps: CliDeps): void {
       const fileSystem = valid(fileSystemSchema.safeParse(options.fileSystem), '--file-system');
       const request = { driveId: driveId(id), key: readKey(options.keyFd), fileSystem, overwrite: options.overwrite };
       const status = await (await open(options.config, deps)).format(request, {
-        signal: new AbortController().signal,
+        ...UNSTOPPED,
         progress: ({ step }) => deps.stderr.write(`${step}\n`),
       });
       show(options.json, status);
@@ -47,16 +50,16 @@ export function addDriveCommands(program: Command, deps: CliDeps): void {
       const { readOnly } = options;
       show(
         options.json,
-        await (await open(options.config, deps)).open({ ...request, key: readKey(options.keyFd), readOnly }),
+        await (await open(options.config, deps)).open({ ...request, key: readKey(options.keyFd), readOnly }, UNSTOPPED),
       );
     });
   withCommon(drive.command('close <id>').description('unmount a drive and lock it')).action(
     async (id: string, { config, json }: CommonOptions) =>
-      show(json, await (await open(config, deps)).close(driveId(id))),
+      show(json, await (await open(config, deps)).close(driveId(id), UNSTOPPED)),
   );
   withCommon(drive.command('trim <id>').description('give unused blocks back to the host')).action(
     async (id: string, { config, json }: CommonOptions) => {
-      const trimmedBytes = await (await open(config, deps)).trim(driveId(id));
+      const trimmedBytes = await (await open(config, deps)).trim(driveId(id), UNSTOPPED);
       answer(deps, json, { trimmedBytes }, () => `${humanBytes(trimmedBytes)} trimmed`);
     },
   );

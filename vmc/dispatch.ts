@@ -71,12 +71,14 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
         (await drives()).format(params, context),
       ),
     driveOpen: (params, context) =>
-      audited(context, controlMethods.driveOpen, params.driveId, async () => (await drives()).open(params)),
+      audited(context, controlMethods.driveOpen, params.driveId, async () => (await drives()).open(params, context)),
     driveClose: (params, context) =>
-      audited(context, controlMethods.driveClose, params.driveId, async () => (await drives()).close(params.driveId)),
+      audited(context, controlMethods.driveClose, params.driveId, async () =>
+        (await drives()).close(params.driveId, context),
+      ),
     driveTrim: (params, context) =>
       audited(context, controlMethods.driveTrim, params.driveId, async () => ({
-        trimmedBytes: await (await drives()).trim(params.driveId),
+        trimmedBytes: await (await drives()).trim(params.driveId, context),
       })),
     tunnelOpen: ({ certificateSha256 }, context) =>
       audited(context, controlMethods.tunnelOpen, certificateSha256, async () => {

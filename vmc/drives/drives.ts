@@ -36,6 +36,9 @@ const STEP_WORDS: Record<FormatStep['step'], string> = {
   'luks-close': 'locking',
 };
 
+/** Heeded until the work begins: the caller may have gone, or lost the right, while others had the drive. */
+type Stoppable = Pick<CallContext, 'signal'>;
+
 export class Drives {
   readonly #options: DrivesOptions;
   readonly #mutex = new KeyedMutex();
@@ -67,7 +70,7 @@ export class Drives {
     request: FormatRequest & { key: Uint8Array },
     context: Pick<CallContext, 'progress' | 'signal'>,
   ): Promise<DriveStatus> {
-    return this.#withDevice(request, async (device) => {
+    return this.#withDevice(request, context, async (device) => {
       const before = await observe(request.driveId, device);
       const steps = planFormat(before, request);
       await this.#undoing(async (undo) => {
@@ -82,8 +85,11 @@ export class Drives {
   }
 
   /** @throws VmcError 'not-found', 'wrong-key', 'wrong-state', 'already-exists': nothing was changed then. */
-  open(request: { driveId: string; key: Uint8Array; name: string; readOnly: boolean }): Promise<DriveStatus> {
-    return this.#withDevice(request, async (device) => {
+  open(
+    request: { driveId: string; key: Uint8Array; name: string; readOnly: boolean },
+    context: Stoppable,
+  ): Promise<DriveStatus> {
+    return this.#withDevice(request, context, async (device) => {
       const { driveId, key, readOnly } = request;
       const mountPoint = join(this.#options.mountRoot, request.name);
       const plan = planOpen(await observe(driveId, device), { driveId, mountPoint, readOnly });
@@ -96,8 +102,9 @@ export class Drives {
   }
 
   /** Closing a drive that is closed already is fine. @throws VmcError 'busy' that names who holds it. */
-  close(driveId: string): Promise<DriveStatus> {
+  close(driveId: string, { signal }: Stoppable): Promise<DriveStatus> {
     return this.#mutex.run(driveId, async () => {
+      signal.throwIfAborted();
       const device = await findDevice(driveId);
       if (device === undefined) return statusOf({ driveId });
       const { mounts, holders } = await observe(driveId, device);
@@ -118,8 +125,9 @@ export class Drives {
   }
 
   /** @returns the bytes that fstrim reports. @throws VmcError 'wrong-state' unless it is mounted read-write. */
-  trim(driveId: string): Promise<number> {
+  trim(driveId: string, { signal }: Stoppable): Promise<number> {
     return this.#mutex.run(driveId, async () => {
+      signal.throwIfAborted();
       const { state, mountPoint, readOnly } = await this.status(driveId);
       if (state !== 'mounted' || mountPoint === undefined)
         throw new VmcError('wrong-state', `The drive ${driveId} is not mounted.`, 'Open it first.');
@@ -136,11 +144,14 @@ export class Drives {
   /** One at a time for each drive, whose device stays the same one; the key is overwritten whatever happens. */
   async #withDevice<T>(
     { driveId, key }: { driveId: string; key: Uint8Array },
+    { signal }: Stoppable,
     work: (device: string) => Promise<T>,
   ): Promise<T> {
     try {
       return await this.#mutex.run(driveId, async () => {
+        signal.throwIfAborted();
         const device = await waitForDevice(driveId, this.#options.deviceTimeoutMs ?? 15_000);
+        signal.throwIfAborted();
         return holdDevice(driveId, device, () => work(device));
       });
     } finally {
