@@ -102,9 +102,10 @@ export class People {
           'Look at them again, then repeat the change if it is still wanted.',
         );
       try {
-        await this.#store(actor, after);
+        await this.#store(actor, before, after);
       } finally {
-        this.#tell(actor, before, this.#state);
+        // Not sooner: they get the answer first.
+        if (lost(before, this.#state).has(actor)) setTimeout(() => this.#cut(actor), OWN_CUT_DELAY_MS).unref();
       }
       return after.version;
     });
@@ -119,31 +120,30 @@ export class People {
         throw new VmcError('wrong-state', 'The people of this VM are in order.', 'Remove people one by one.');
       const written = await readVersion(this.#file).catch(() => 0);
       await setAsidePeople(this.#file);
-      await this.#store(actor, nobody(this.#state.owner, written + 1));
+      await this.#store(actor, this.#state, nobody(this.#state.owner, written + 1));
       return this.#state.version;
     });
   }
 
-  async #store(actor: string, after: PeopleState): Promise<void> {
+  async #store(actor: string, before: PeopleState, after: PeopleState): Promise<void> {
+    const cutOthers = () => {
+      for (const who of lost(before, this.#state)) if (who !== actor) this.#cut(who);
+    };
     let hash: string;
     try {
       hash = await writePeople(this.#file, after);
     } catch (error) {
       await this.#load(); // whichever of the two is on the disk now is what holds
+      cutOthers();
       throw error;
     }
     this.#adopt(after);
+    cutOthers(); // what follows may wait for a slow disk
     await writeVersion(this.#file, after.version).catch((error: unknown) =>
       this.#deps.onProblem('people.version could not be written', error),
     );
     const target = `version ${after.version} sha256 ${hash}`;
     await this.#deps.audit.record({ who: actor, what: 'people.stored', target, result: 'ok' });
-  }
-
-  #tell(actor: string, before: PeopleState, after: PeopleState): void {
-    for (const { fingerprint: who } of whoLost(before, after))
-      if (who === actor) setTimeout(() => this.#cut(who), OWN_CUT_DELAY_MS).unref();
-      else this.#cut(who);
   }
 
   #cut(who: string): void {
@@ -185,3 +185,6 @@ export class People {
     }
   }
 }
+
+const lost = (before: PeopleState, after: PeopleState): Set<string> =>
+  new Set(whoLost(before, after).map((person) => person.fingerprint));

@@ -19,12 +19,17 @@ const OWNER = fingerprint(owner.public.ed25519);
 const BOB = fingerprint(bob.public.ed25519);
 const VM_ID = 'vm-0123456789ab';
 
-async function open(stateDir: string, identity = vm, vmId = VM_ID) {
+async function open(stateDir: string, identity = vm, vmId = VM_ID, recorded: () => Promise<void> = async () => {}) {
   const events: Record<string, unknown>[] = [];
   const problems: string[] = [];
   const people = await People.open({
     ...{ stateDir, identity, vmId, owner: owner.public.ed25519, clock: () => 1000 },
-    audit: { record: async (event) => void events.push({ ...event }) },
+    audit: {
+      record: async (event) => {
+        events.push({ ...event });
+        await recorded();
+      },
+    },
     onProblem: (problem) => void problems.push(problem),
   });
   return { people, events, problems };
@@ -155,6 +160,33 @@ t.test('C16 who loses something is told at once, who gains is not', async (t) =>
   await people.change(OWNER, { kind: 'remove', person: BOB });
   t.same(cut, []);
 });
+
+t.test(
+  'C16 nobody is cut later because the disk of the audit log is slow; who asked is, after the answer',
+  async (t) => {
+    const keepRunning = setTimeout(() => {}, 20_000); // what is waited for keeps no process alive
+    t.teardown(() => clearTimeout(keepRunning));
+    const record = Promise.withResolvers<void>();
+    let slow = false;
+    const { people } = await open(t.testdir(), vm, VM_ID, async () => {
+      if (slow) await record.promise;
+    });
+    await people.change(OWNER, add(bob, 'bob'));
+    await people.change(OWNER, add(cay, 'cay', { role: 'manager' }));
+    slow = true;
+    const first = Promise.withResolvers<string>();
+    people.onShrunk(first.resolve);
+    const removed = people.change(OWNER, { kind: 'remove', person: BOB });
+    t.equal(await first.promise, BOB, 'though nothing is recorded yet');
+    record.resolve();
+    await removed;
+    const own = Promise.withResolvers<string>();
+    people.onShrunk(own.resolve);
+    const CAY = fingerprint(cay.public.ed25519);
+    await people.change(CAY, { kind: 'remove', person: CAY });
+    t.equal(await own.promise, CAY);
+  },
+);
 
 t.test('a change that cannot be stored is not made, and says so', async (t) => {
   const dir = t.testdir();
