@@ -16,7 +16,7 @@ export function makeProgram(name: string, description: string, version: string):
     .exitOverride()
     .addHelpText(
       'after',
-      '\nExit codes: 0 done · 64 usage · 66 not found · 68 unreachable · 69 wrong state · 70 failed · 75 busy, try again · 77 not allowed · 78 configuration.',
+      '\nExit codes: 0 done · 64 usage · 65 bad data or key · 66 not found · 68 unreachable · 69 wrong state · 70 failed · 74 no room, or not recorded · 75 busy, try again · 76 another identity, or outcome unknown: look first · 77 not allowed · 78 configuration.',
     );
 }
 
