@@ -60,5 +60,3 @@ export const relayConfigSchema = z
   .readonly();
 
 export type RelayConfig = z.output<typeof relayConfigSchema>;
-/** As it is in the file, before defaults. */
-export type RelayConfigInput = z.input<typeof relayConfigSchema>;

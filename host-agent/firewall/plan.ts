@@ -37,14 +37,6 @@ export interface FirewallPlan {
 export const VM_SET = 'vmc-vms';
 export const ALLOWED_SET = 'vmc-allowed';
 
-/** Built-in chain → the agent's. */
-export const HOOKS: Readonly<Record<string, string>> = {
-  PREROUTING: 'VMC-PREROUTING',
-  POSTROUTING: 'VMC-POSTROUTING',
-  INPUT: 'VMC-INPUT',
-  FORWARD: 'VMC-FORWARD',
-};
-
 export function planFirewall(input: FirewallInput): FirewallPlan {
   const { bridge, gateway, address, ports } = input;
   const vms = [...input.vms].sort((a, b) => a.hostPort - b.hostPort);

@@ -10,7 +10,7 @@ import { parseBlkid } from '../../../vmc/drives/parse-blkid.ts';
 import { driveIdOfLink } from '../../../vmc/drives/parse-links.ts';
 import { checkLuksHeader } from '../../../vmc/drives/parse-luks-header.ts';
 import { parseMountinfo } from '../../../vmc/drives/parse-mountinfo.ts';
-import { luksMappingName, parseTrimmedBytes } from '../../../vmc/drives/parse-tools.ts';
+import { parseTrimmedBytes } from '../../../vmc/drives/parse-tools.ts';
 import { gateways, nameservers } from '../../../vmc/firewall/parse-network.ts';
 import { listeningInodes, socketInode } from '../../../vmc/port22/parse-proc-net.ts';
 import { parseBootstrap } from '../../../vmc/state/read-bootstrap.ts';
@@ -152,7 +152,7 @@ export const guestTargets: Target[] = [
           addresses.every((address) => IPV4.test(address)),
           'addresses of IPv4, as they go into the firewall',
         );
-        const others = [socketInode(text), driveIdOfLink(text), luksMappingName(text), parseTrimmedBytes(text)];
+        const others = [socketInode(text), driveIdOfLink(text), parseTrimmedBytes(text)];
         return inodes.length + addresses.length > 0 || others.some((it) => it !== undefined)
           ? 'accepted'
           : 'refused:none';
