@@ -1,24 +1,17 @@
-/** The real backend in a process of its own, with one person and any number of enrolled VMs. */
+/** The real backend in a process of its own, with one person and a few enrolled VMs. */
 import { randomBytes } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
 import { initStateFolder } from '../../backend/state-folder.ts';
 import { openStore } from '../../backend/store/store.ts';
 import { initTicketKey } from '../../backend/tickets/ticket-key.ts';
 import { PASS_MS } from '../../backend/tickets/ticket-office.ts';
-import { startProcess } from '../../lab/process.ts';
-import { program } from '../../lab/programs.ts';
 import { encodeIdentitySecret, generateIdentity, type Identity } from '../../shared/identity/identity.ts';
 import { publicIdentityToJson } from '../../shared/identity/public-identity.ts';
 import { toBase64 } from '../../shared/names.ts';
 import { makePass } from '../../shared/relay/ticket.ts';
-import { nodeOptionsOf } from '../deployed.ts';
 import { fileIn, type Site } from '../site.ts';
-import { withLimits } from '../worker.ts';
+import { startBackendProcess } from './backend-process.ts';
 
-const READY_MS = 30_000;
 const OWNER = 'user-000000000000';
-/** Descriptors: one for each socket, and some for itself. */
-const SPARE_FILES = 256;
 
 export interface SampleBackend {
   readonly relay: { url: string; pin: string };
@@ -48,32 +41,15 @@ export async function startSampleBackend(site: Site, name: string, vms: number):
   const { seed } = await initTicketKey(stateDir);
   const expiresAt = Date.now() + PASS_MS;
   const vmKey = vm.public.ed25519;
-  const config = `${stateDir}.toml`;
-  await writeFile(
-    config,
-    [
-      'publicUrl = "https://127.0.0.1:1"',
-      `stateDir = "${stateDir}"`,
-      'listen = { address = "127.0.0.1", port = 0 }',
-      `relay = { idlePerOwner = ${vms + 1} }`,
-      `limits = { connections = ${vms + 1000}, connectionsPerAddress = ${vms + 1000} }`,
-      '',
-    ].join('\n'),
-  );
-  site.signal.throwIfAborted();
-  const [node, main] = program('backend');
-  const options = await nodeOptionsOf('backend');
-  const daemon = await startProcess({
-    lab: site.lab,
+  const { process, port } = await startBackendProcess(site, {
     name,
-    argv: withLimits([node, ...options, main, 'daemon', '--config', config], { files: vms + SPARE_FILES }),
-    logFile: fileIn(site, `${name}.log`),
+    unit: 'backend',
+    words: ['daemon'],
+    config: ['publicUrl = "https://127.0.0.1:1"'],
   });
-  site.undo.add(name, () => daemon.stop());
-  const url = (await daemon.waitForLine(/"event":"listening","url":"([^"]+)"/, READY_MS))[1] as string;
   return {
-    relay: { url, pin: keys.pin },
-    pid: daemon.pid,
+    relay: { url: `https://127.0.0.1:${port}`, pin: keys.pin },
+    pid: process.pid,
     person: toBase64(encodeIdentitySecret(person)),
     vm: toBase64(encodeIdentitySecret(vm)),
     vmKey: toBase64(vmKey),

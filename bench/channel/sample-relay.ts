@@ -1,19 +1,15 @@
 /** `backend relay` in a process of its own, and passes for any number of VMs that were never made. */
 import { randomBytes } from 'node:crypto';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { readServerKeys } from '../../backend/state-folder.ts';
 import { PASS_MS } from '../../backend/tickets/ticket-office.ts';
-import { startProcess } from '../../lab/process.ts';
-import { program } from '../../lab/programs.ts';
 import { encodeIdentitySecret, generateIdentity } from '../../shared/identity/identity.ts';
 import { ed25519FromSeed } from '../../shared/identity/native.ts';
 import { toBase64 } from '../../shared/names.ts';
 import { makePass } from '../../shared/relay/ticket.ts';
-import { nodeOptionsOf } from '../deployed.ts';
 import { fileIn, type Site } from '../site.ts';
-import { withLimits } from '../worker.ts';
+import { startBackendProcess } from './backend-process.ts';
 
-const READY_MS = 30_000;
 const OWNER = 'user-000000000000';
 /** Descriptors: one for each socket, and some for itself. */
 const SPARE_FILES = 256;
@@ -31,34 +27,22 @@ export async function startSampleRelay(site: Site, name: string, vms: number): P
   const stateDir = fileIn(site, name);
   await mkdir(stateDir, { mode: 0o700 });
   const seed = randomBytes(32);
-  const config = `${stateDir}.toml`;
-  await writeFile(
-    config,
-    [
+  const { process, port } = await startBackendProcess(site, {
+    name,
+    unit: 'backend-relay',
+    words: ['relay', 'daemon'],
+    config: [
       `ticketKey = "${toBase64(ed25519FromSeed(seed))}"`,
-      `stateDir = "${stateDir}"`,
-      'listen = { address = "127.0.0.1", port = 0 }',
       `relay = { idlePerOwner = ${vms + 1} }`,
       `limits = { connections = ${vms + 1000}, connectionsPerAddress = ${vms + 1000} }`,
-      '',
-    ].join('\n'),
-  );
-  site.signal.throwIfAborted();
-  const [node, main] = program('backend');
-  const options = await nodeOptionsOf('backend-relay');
-  const daemon = await startProcess({
-    lab: site.lab,
-    name,
-    argv: withLimits([node, ...options, main, 'relay', 'daemon', '--config', config], { files: vms + SPARE_FILES }),
-    logFile: fileIn(site, `${name}.log`),
+    ],
+    files: vms + SPARE_FILES,
   });
-  site.undo.add(name, () => daemon.stop());
-  const [, port] = await daemon.waitForLine(/"event":"listening".*?"port":(\d+)/, READY_MS);
   const vm = generateIdentity();
   const expiresAt = Date.now() + PASS_MS;
   return {
     relay: { url: `https://127.0.0.1:${port}`, pin: (await readServerKeys(stateDir)).pin },
-    pid: daemon.pid,
+    pid: process.pid,
     vm: toBase64(encodeIdentitySecret(vm)),
     vms: Array.from({ length: vms }, (_, i) => {
       const vmId = `vm-${i.toString(16).padStart(12, '0')}`;

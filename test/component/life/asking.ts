@@ -4,11 +4,24 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { encodeIdentitySecret } from '../../../shared/identity/identity.ts';
+import type { RelayProcess } from '../backend/relay-process.ts';
 import type { Orders, Told } from './asker.ts';
-import type { RealSystem } from './real-system.ts';
+import { makeSystem, type Program, type RealSystem } from './real-system.ts';
 
 const LANES = 4;
 const PATIENCE_MS = 60_000;
+
+/** A relay, a backend, a vmc that is parked, and a device that asks it. */
+export async function askedSystem(
+  t: Test,
+): Promise<{ system: RealSystem; relay: RelayProcess; vmc: Program; asker: Asking }> {
+  const system = await makeSystem(t);
+  const relay = await system.startRelay();
+  await system.startBackend(relay);
+  const vmc = system.startVmc();
+  await vmc.said(/"event":"parked"/);
+  return { system, relay, vmc, asker: new Asking(t, system) };
+}
 
 export class Asking {
   readonly child: ChildProcess;

@@ -5,8 +5,8 @@
 import t from 'tap';
 import { until } from '../backend/fixture.ts';
 import { inNamespace } from '../vmc/in-namespace.ts';
-import { Asking } from './asking.ts';
-import { makeSystem, usage } from './real-system.ts';
+import { askedSystem } from './asking.ts';
+import { usage } from './real-system.ts';
 
 /** The relay is killed so often: as VMC_KILLS says (`npm test`: 50), or as often as fits into the time of a quick run. */
 const ASKED = process.env.VMC_KILLS;
@@ -18,13 +18,7 @@ const WARM_UP = 5;
 t.setTimeout(900_000);
 await inNamespace(import.meta.url, () => {
   t.test('C1 each request is answered once and done once, though the relay dies again and again', async (t) => {
-    const system = await makeSystem(t);
-    const relay = await system.startRelay();
-    await system.startBackend(relay);
-    const vmc = system.startVmc();
-    await vmc.said(/"event":"parked"/);
-
-    const asker = new Asking(t, system);
+    const { system, relay, vmc, asker } = await askedSystem(t);
     const measure = () => ({ vmc: usage(vmc.pid), asker: usage(asker.pid) });
     let before = measure();
     let kills = 0;

@@ -5,8 +5,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import t from 'tap';
 import { inNamespace } from '../vmc/in-namespace.ts';
-import { Asking } from './asking.ts';
-import { makeSystem } from './real-system.ts';
+import { askedSystem } from './asking.ts';
 
 /** Longer than what counts as sleep (shared/net/disturbance.ts). */
 const SLEEP_MS = 8_000;
@@ -14,12 +13,7 @@ const SLEEP_MS = 8_000;
 t.setTimeout(180_000);
 await inNamespace(import.meta.url, () => {
   t.test('C1 requests go on after a sleep through which the relay was restarted, each done once', async (t) => {
-    const system = await makeSystem(t);
-    const relay = await system.startRelay();
-    await system.startBackend(relay);
-    const vmc = system.startVmc();
-    await vmc.said(/"event":"parked"/);
-    const asker = new Asking(t, system);
+    const { system, relay, vmc, asker } = await askedSystem(t);
     await asker.moreAnswers(20);
     for (const sleepers of [[vmc.child, asker.child], [asker.child], [vmc.child]]) {
       for (const sleeper of sleepers) sleeper.kill('SIGSTOP');
