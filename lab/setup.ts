@@ -22,11 +22,14 @@ export const LAB_PACKAGES = [
   'linux-image-cloud-amd64', // does KVM boot it? see accelerator.ts
   'mmdebstrap',
   'nftables',
-  'openssh-client',
+  'openssh-client', // sftp, sftp-server, rclone and sshfs: real peers of the VM's SFTP
+  'openssh-sftp-server',
   'openssl',
   'qemu-system-x86',
   'qemu-utils',
+  'rclone',
   'seabios',
+  'sshfs',
   'systemd', // systemd-analyze verify
   'util-linux',
   'xfsprogs',

@@ -83,8 +83,7 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
     tunnelOpen: ({ certificateSha256 }, context) =>
       audited(context, controlMethods.tunnelOpen, certificateSha256, async () => {
         await tunnel.prepare();
-        requireRight(context.caller.rights(), controlMethods.tunnelOpen.right); // it may have been taken meanwhile
-        return tunnel.open(certificateSha256, context.caller.fingerprint);
+        return tunnel.open(certificateSha256, context.caller.fingerprint, context.caller.rights());
       }),
     tunnelClose: ({ certificateSha256 }, context) =>
       audited(context, controlMethods.tunnelClose, certificateSha256, async () => ({

@@ -2,7 +2,7 @@
 import { createServer, type Socket } from 'node:net';
 import { VmcError } from '../../shared/errors.ts';
 import { isErrno } from '../../shared/files.ts';
-import { join, type Wire } from './join.ts';
+import { join, type Wire } from '../../shared/net/join.ts';
 
 export interface LocalPort {
   readonly port: number;

@@ -1,7 +1,8 @@
 /** One authenticated tunnel connection: reads its CONNECT, reaches the port, and then passes bytes both ways. */
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { isErrno } from '../../shared/files.ts';
+import { join } from '../../shared/net/join.ts';
 import { CONNECTED, parseConnect, type RefusalStatus, refusal } from './parse-connect.ts';
 import { allowsPort, type PortRange } from './parse-ports.ts';
 
@@ -71,12 +72,7 @@ function reach(peer: TLSSocket, port: number, cut: () => void): void {
     service.off('error', onError).on('error', () => {}); // 'close' follows
     peer.off('close', onGone);
     peer.write(CONNECTED);
-    peer.pipe(service);
-    service.pipe(peer); // back-pressure both ways, and an end goes on as an end
-    service.once('close', () => whole(service) || cut());
-    peer.once('close', () => whole(peer) || (service.writableEnded ? service.destroy() : service.resetAndDestroy()));
+    const cutService = () => void (service.writableEnded ? service.destroy() : service.resetAndDestroy());
+    void join({ stream: peer, cut }, { stream: service, cut: cutService });
   });
 }
-
-/** Whether a closed socket had come to its proper end both ways; otherwise it was cut. */
-const whole = (socket: Socket): boolean => socket.readableEnded && socket.writableFinished;

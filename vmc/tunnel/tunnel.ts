@@ -1,4 +1,8 @@
 /** tunnel.open and tunnel.close: grants for certificates, and the server certificate they are told. */
+import type * as z from 'zod';
+import type { controlMethods } from '../../shared/api/index.ts';
+import type { Right } from '../../shared/api/rights.ts';
+import { VmcError } from '../../shared/errors.ts';
 import { VERSION } from '../version.ts';
 import type { Grants } from './grants.ts';
 import type { PortRange } from './parse-ports.ts';
@@ -13,11 +17,10 @@ export interface TunnelDeps {
   now: () => Date;
 }
 
-export interface OpenedTunnel {
-  ports: PortRange[];
-  serverCertificateSha256: string;
-  expiresAt: number;
-}
+export type OpenedTunnel = z.input<typeof controlMethods.tunnelOpen.result>;
+
+/** Connections of one certificate that may wait for their CONNECT, and for how many seconds. */
+const READY = { connections: 0, seconds: 0 };
 
 export class Tunnel {
   readonly #deps: TunnelDeps;
@@ -34,10 +37,17 @@ export class Tunnel {
     this.#certificateSha256 = await this.#certificate;
   }
 
-  /** @throws VmcError 'already-exists', 'limit'. */
-  open(certificateSha256: string, person: string): OpenedTunnel {
+  /** @throws VmcError 'forbidden' when their rights lead nowhere, 'already-exists', 'limit'. */
+  open(certificateSha256: string, person: string, rights: ReadonlySet<Right> | undefined): OpenedTunnel {
+    if (rights?.has('ports') !== true)
+      throw new VmcError('forbidden', 'This needs the right "ports" in this VM.', 'Ask its owner or a manager.');
     const { expiresAt } = this.#deps.grants.open(certificateSha256, person);
-    return { ports: [...this.#deps.ports], serverCertificateSha256: this.#certificateSha256, expiresAt };
+    return {
+      ports: [...this.#deps.ports],
+      serverCertificateSha256: this.#certificateSha256,
+      expiresAt,
+      ready: READY,
+    };
   }
 
   /** @returns how many streams were cut. @throws VmcError 'not-found'. */

@@ -59,7 +59,7 @@ async function setUp(
     return { cert, key };
   };
   await tunnel.prepare();
-  const { serverCertificateSha256 } = tunnel.open(sha, ANN);
+  const { serverCertificateSha256 } = tunnel.open(sha, ANN, new Set(['ports'] as const));
   const tls = async (certificate: Certificate | undefined, more: object = {}) => {
     const socket = tlsConnect({
       host: '127.0.0.1',
@@ -179,7 +179,7 @@ t.test('C16 a resumed session passes the pin too, and not after the grant has en
   const second = await tls(device, { session });
   t.equal(second.isSessionReused(), true);
   t.match(await connectThrough(second, 'localhost:1'), /403/);
-  const other = tunnel.open('ab'.repeat(32), ANN); // so that there still is a grant
+  const other = tunnel.open('ab'.repeat(32), ANN, new Set(['ports'] as const)); // so that there still is a grant
   t.ok(other);
   tunnel.close(sha, ANN);
   const third = await tls(device, { session });
