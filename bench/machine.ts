@@ -1,7 +1,8 @@
 /** What a figure is worth depends on the machine it is from. */
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { cpus, loadavg, release, totalmem } from 'node:os';
 import { VmcError } from '../shared/errors.ts';
+import { isErrno } from '../shared/files.ts';
 import { parseCpuList } from './statistics.ts';
 
 export interface Machine {
@@ -52,4 +53,38 @@ export async function cpuSeconds(pid: number): Promise<number> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/**
+ * The same for threads that are alive, to the nanosecond: /proc/PID/task/TID/schedstat, first field ("time spent on the
+ * cpu", sched-stats). Take the difference while no thread of interest ends.
+ */
+export async function threadCpuSeconds(pid: number): Promise<number> {
+  let nanoseconds = 0;
+  for (const thread of await readdir(`/proc/${pid}/task`)) {
+    const text = await readIfAlive(`/proc/${pid}/task/${thread}/schedstat`);
+    nanoseconds += Number(text.split(' ')[0]);
+  }
+  return nanoseconds / 1e9;
+}
+
+/** Children of a process, theirs too; without itself. /proc/PID/task/TID/children, proc(5). */
+export async function descendantsOf(pid: number): Promise<number[]> {
+  const found: number[] = [];
+  for (const thread of await readdir(`/proc/${pid}/task`)) {
+    const text = await readIfAlive(`/proc/${pid}/task/${thread}/children`);
+    for (const child of text.split(' ').filter((word) => word !== '')) {
+      found.push(Number(child), ...(await descendantsOf(Number(child))));
+    }
+  }
+  return found;
+}
+
+async function readIfAlive(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || isErrno(error, 'ESRCH')) return '';
+    throw error;
+  }
 }

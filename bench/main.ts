@@ -9,15 +9,19 @@ import { installQuietly } from './quiet-install.ts';
 import { makeReport, reportTable } from './report.ts';
 import type { Settings, Site } from './site.ts';
 import { type Measurement, runSuite, type Suite } from './suite.ts';
+import { tunnelSuite } from './tunnel/suite.ts';
 
-const SUITES: readonly Suite[] = [channelSuite];
+const SUITES: readonly Suite[] = [channelSuite, tunnelSuite];
+
+/** One name may stand for several. */
+const namesOf = (measurements: readonly Measurement[]): string[] => [...new Set(measurements.map(({ name }) => name))];
 
 const HELP = `Usage: npm run bench -- SUITE [options]
 
 Measures on this machine, each program in a process of its own, and removes all of it at the end. Installs the Debian
 packages it needs when it is root. A busy machine gives poor figures: the answer says how busy it was.
 
-${SUITES.map(({ name, measurements }) => `  ${name}: ${measurements.map((it) => it.name).join(', ')}`).join('\n')}
+${SUITES.map(({ name, measurements }) => `  ${name}: ${namesOf(measurements).join(', ')}`).join('\n')}
 
   --json         one JSON object on stdout instead of the table; progress goes to stderr
   --rounds N     rounds, of which medians are taken (5)

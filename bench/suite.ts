@@ -3,7 +3,7 @@
 import type { Site } from './site.ts';
 import { byFigure, type Figures, median, rounded } from './statistics.ts';
 
-/** One thing that is measured. Its processes are started once, and are warm when the first round comes. */
+/** One thing that is measured, alone or as one of several by the same name. Its processes are started once, and are warm when the first round comes. */
 export interface Measurement {
   readonly name: string;
   /** Figures that need no rounds, such as memory, are measured once, after the others. */
@@ -25,8 +25,13 @@ export interface Suite {
   /** Their services, which are not to start. */
   readonly services: readonly string[];
   readonly measurements: readonly Measurement[];
-  /** The figures to hand on, in this order; the others are extras. */
+  /** The figures to hand on, in this order; the others are extras. `a.b` is the member `b` of the object `a` in the report. */
   readonly figures: readonly string[];
+  /**
+   * What a row of the report's `rows` is known by. A figure `rows.ours.8.up.gbps` is the column `gbps` of the row whose
+   * first three are `ours`, 8 and `up`.
+   */
+  readonly rows?: readonly string[];
   /** Figures made of medians, such as ratios. One whose parts were not measured is undefined. */
   derive(medians: Figures): Record<string, number | undefined>;
   readonly goals: readonly Goal[];
@@ -68,5 +73,5 @@ export async function runSuite(site: Site, suite: Suite, chosen: readonly Measur
 
 const describe = (figures: Figures): string =>
   Object.entries(figures)
-    .map(([name, value]) => `${name} ${rounded(value)}`)
+    .map(([name, value]) => `${name.replace(/^rows\./, '')} ${rounded(value)}`)
     .join(', ');

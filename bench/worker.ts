@@ -25,6 +25,8 @@ export interface WorkerOptions {
   /** How many files it may have open. */
   files?: number;
   nodeOptions?: readonly string[];
+  /** Beside PATH and LC_ALL. */
+  env?: Readonly<Record<string, string>>;
 }
 
 export interface Worker {
@@ -45,7 +47,7 @@ export async function startWorker(site: Site, options: WorkerOptions): Promise<W
   // Detached: Ctrl-C in the terminal reaches the bench alone, which then ends everything in order.
   const child = spawn(file, args, {
     stdio: ['pipe', 'pipe', log.fd],
-    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' },
+    env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', ...options.env },
     detached: true,
   });
   const exited = once(child, 'exit');

@@ -43,6 +43,9 @@ export const BENCH_PACKAGES = [
   'util-linux', // taskset, prlimit
 ] as const;
 
+/** The same for the tunnel. */
+export const TUNNEL_BENCH_PACKAGES = [...BENCH_PACKAGES, 'haproxy', 'stunnel4'] as const;
+
 /** Names from the output of dpkg-query `${Package} ${db:Status-Abbrev}\n`: installed ones are `ii` or held `hi`. */
 export function installedFrom(output: string): Set<string> {
   const lines = output.split('\n').map((line) => line.trim().split(/\s+/));

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import type WebSocket from 'ws';
 import type { Channel } from '../../shared/channel/channel.ts';
-import { makePattern, messages } from './pattern.ts';
+import { makePattern, messages } from '../pattern.ts';
 
 export interface Line {
   send(message: Buffer): Promise<void>;

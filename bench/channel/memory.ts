@@ -1,10 +1,10 @@
 /** Bytes a second through a channel in memory: one core seals them and opens them again. */
 import { join } from 'node:path';
 import * as z from 'zod';
+import { gbps, transferBytes } from '../pattern.ts';
 import type { Measurement } from '../suite.ts';
 import { startWorker } from '../worker.ts';
 import { patternHash } from './line.ts';
-import { gbps, transferBytes } from './pattern.ts';
 import { mustMatch } from './transfer.ts';
 
 const resultSchema = z.strictObject({

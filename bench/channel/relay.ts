@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { nodeOptionsOf } from '../deployed.ts';
 import { cpuSeconds } from '../machine.ts';
+import { transferBytes } from '../pattern.ts';
 import type { Site } from '../site.ts';
 import type { Measurement } from '../suite.ts';
 import { startWorker, type Worker } from '../worker.ts';
-import { transferBytes } from './pattern.ts';
 import { type SampleBackend, startSampleBackend } from './sample-backend.ts';
 import { makeTransfer } from './transfer.ts';
 

@@ -1,10 +1,10 @@
 /** The same bytes from one process to another, timed from the order to send until the last one is counted. */
 import * as z from 'zod';
 import { VmcError } from '../../shared/errors.ts';
+import { gbps, transferBytes } from '../pattern.ts';
 import type { Site } from '../site.ts';
 import type { Worker } from '../worker.ts';
 import { patternHash } from './line.ts';
-import { gbps, transferBytes } from './pattern.ts';
 
 const sentSchema = z.strictObject({ cpuSeconds: z.number() });
 const receivedSchema = z.strictObject({ cpuSeconds: z.number(), hash: z.string().nullable() });

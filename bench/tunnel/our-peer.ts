@@ -1,0 +1,54 @@
+/** Our tunnel: vmc's end and connect's end, each in a process of its own, with the options that are deployed. */
+import { join } from 'node:path';
+import * as z from 'zod';
+import { environmentOf, nodeOptionsOf } from '../deployed.ts';
+import { oncePerSite } from '../once-per-site.ts';
+import { startWorker, type Worker } from '../worker.ts';
+import { startLoad } from './load.ts';
+import type { Peer } from './peer.ts';
+
+export interface OurEnds {
+  readonly vm: Worker;
+  readonly device: Worker;
+  /** Where the VM's end listens. */
+  readonly doorPort: number;
+  /** Local ports through the door, or through what leads to it. */
+  forward(doorPort: number, listeners: number): Promise<number[]>;
+}
+
+const FILES = 16_384;
+const listeningSchema = z.strictObject({ port: z.int(), serverCertificateSha256: z.string() });
+const forwardedSchema = z.strictObject({ ports: z.array(z.int()).min(1) });
+
+export const ourEnds = oncePerSite(async (site): Promise<OurEnds> => {
+  const { servicePort } = await startLoad(site);
+  const vm = await startWorker(site, {
+    name: 'our-vm',
+    script: join(import.meta.dirname, 'vm-worker.ts'),
+    nodeOptions: await nodeOptionsOf('vmc'),
+    env: await environmentOf('vmc'),
+    files: FILES,
+  });
+  const device = await startWorker(site, {
+    name: 'our-device',
+    script: join(import.meta.dirname, 'device-worker.ts'),
+    files: FILES,
+  });
+  const certificateSha256 = await device.ask('certificate', {}, z.string());
+  const { port, ...vmEnd } = await vm.ask('listen', { servicePort, certificateSha256 }, listeningSchema);
+  return {
+    vm,
+    device,
+    doorPort: port,
+    async forward(doorPort, listeners) {
+      const input = { port: doorPort, ...vmEnd, vmPort: servicePort, listeners };
+      return (await device.ask('forward', input, forwardedSchema)).ports;
+    },
+  };
+});
+
+export const ours = oncePerSite(async (site): Promise<Peer> => {
+  const { vm, device, doorPort, forward } = await ourEnds(site);
+  const [port = 0] = await forward(doorPort, 1);
+  return { port, server: [vm.pid], client: [device.pid] };
+});
