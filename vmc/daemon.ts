@@ -26,6 +26,7 @@ import { lockStateFolder } from './state/lock.ts';
 import { readBootstrap } from './state/read-bootstrap.ts';
 import { readRelayAccess } from './state/relay-access.ts';
 import { openStateFolder } from './state/state-folder.ts';
+import { grantEnded } from './tunnel/grant-ended.ts';
 import { Grants } from './tunnel/grants.ts';
 import { Tunnel } from './tunnel/tunnel.ts';
 import { TunnelServer } from './tunnel/tunnel-server.ts';
@@ -77,7 +78,9 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   let audit: AuditLog | undefined;
 
   const { tunnel: limits } = config;
-  const grants = new Grants({ ...limits, lifetimeMs: limits.grantHours * 3_600_000 }, clock);
+  const grants = new Grants({ ...limits, lifetimeMs: limits.grantHours * 3_600_000 }, clock, (grant, use, why) => {
+    void audit?.record(grantEnded(grant, use, why));
+  });
   const server = new TunnelServer({
     ...limits,
     grants,
@@ -130,7 +133,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
       requests,
       audit: opened,
       auditLog: opened.reader,
-      tunnel: new Tunnel({ grants, server, ports: limits.ports, now }),
+      tunnel: new Tunnel({ ...limits, grants, server, now }),
       drives: loadLate(config, log),
       people,
       vmId: vm.id,

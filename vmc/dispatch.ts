@@ -81,14 +81,14 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
         trimmedBytes: await (await drives()).trim(params.driveId, context),
       })),
     tunnelOpen: ({ certificateSha256 }, context) =>
-      audited(context, controlMethods.tunnelOpen, certificateSha256, async () => {
-        await tunnel.prepare();
-        return tunnel.open(certificateSha256, context.caller.fingerprint, context.caller.rights());
-      }),
+      audited(context, controlMethods.tunnelOpen, certificateSha256, async () =>
+        tunnel.open(certificateSha256, context.caller.fingerprint, () => context.caller.rights()),
+      ),
     tunnelClose: ({ certificateSha256 }, context) =>
       audited(context, controlMethods.tunnelClose, certificateSha256, async () => ({
         closedStreams: tunnel.close(certificateSha256, context.caller.fingerprint),
       })),
+    tunnelList: async ({ after }, { caller }) => tunnel.list(caller.fingerprint, caller.rights(), after),
     peopleMe: async (_params, { caller }) => describeMember(people.state, caller.fingerprint),
     peopleList: async () => describePeople(people.state, people.ownerKey),
     peopleAdd: ({ expectedVersion, ...person }, context) => {

@@ -25,6 +25,26 @@ export const sftpSchema = z.object({
 });
 export type SftpAccess = z.output<typeof sftpSchema>;
 
+const count = z.number().int().nonnegative();
+
+export const grantSchema = z.object({
+  certificateSha256: sha256HexSchema,
+  /** A fingerprint. */
+  person: z.string(),
+  /** Unix time in milliseconds, as is expiresAt. */
+  openedAt: z.number().int(),
+  expiresAt: z.number().int(),
+  /** All that it leads to, SFTP's port included. */
+  ports: z.array(portRangeSchema),
+  /** Open now, and ever. */
+  streams: count,
+  streamsTotal: count,
+  /** From the device to ports of the VM, and back; of all its streams. */
+  bytesIn: count,
+  bytesOut: count,
+});
+export type GrantView = z.output<typeof grantSchema>;
+
 export const tunnelMethods = {
   tunnelOpen: defineMethod({
     name: 'tunnel.open',
@@ -54,6 +74,17 @@ export const tunnelMethods = {
     changes: true,
     params: z.strictObject({ certificateSha256: sha256HexSchema }),
     result: z.object({ closedStreams: z.number().int() }),
+    progress: false,
+  }),
+  tunnelList: defineMethod({
+    name: 'tunnel.list',
+    summary: 'Which grants there are, and what goes through them',
+    /** One's own grants; with the right `stats`, everybody's. */
+    right: 'member',
+    changes: false,
+    /** The last certificate of the answer before, when there was `more`. */
+    params: z.strictObject({ after: sha256HexSchema.optional() }),
+    result: z.object({ grants: z.array(grantSchema), more: z.boolean() }),
     progress: false,
   }),
 };

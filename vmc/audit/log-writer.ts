@@ -140,6 +140,7 @@ export class LogWriter {
   }
 
   async close(): Promise<void> {
+    await this.#start(); // what still waits is signed too: a checkpoint comes before the events of its own write
     if (this.#signer !== undefined && this.#unsigned > 0) this.#checkpointDue = true;
     await this.#start();
     await this.#file?.close();

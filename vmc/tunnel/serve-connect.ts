@@ -1,5 +1,5 @@
 /** One authenticated tunnel connection: reads its CONNECT, reaches the port, and then passes bytes both ways. */
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { isErrno } from '../../shared/files.ts';
 import { join } from '../../shared/net/join.ts';
@@ -7,11 +7,14 @@ import { CONNECTED, parseConnect, type RefusalStatus, refusal } from './parse-co
 import { allowsPort, type PortRange } from './parse-ports.ts';
 
 export interface ServeConnectDeps {
-  ports: readonly PortRange[];
-  /** False: this grant has as many streams as it may. */
-  hasRoom: boolean;
+  /** Those that the grant leads to now. */
+  ports: () => readonly PortRange[];
   /** Called once a whole request, right or wrong, has arrived. */
   onRequest: () => void;
+  /** Asks for a place among the grant's streams. False: it has as many as it may. */
+  begin: () => boolean;
+  /** Told of the connection to the service, when it is begun. */
+  onService: (service: Socket) => void;
   /** Ends the peer's connection in such a way that it sees a cut. */
   cut: () => void;
 }
@@ -19,6 +22,8 @@ export interface ServeConnectDeps {
 const CONNECT_TIMEOUT_MS = 10_000;
 /** A refused peer that does not close its side is cut after this. */
 const LINGER_MS = 5000;
+/** A peer that has vanished shows by TCP keep-alive, which begins after so much silence. */
+export const KEEP_ALIVE_MS = 60_000;
 
 export function serveConnect(peer: TLSSocket, deps: ServeConnectDeps): void {
   let head: Buffer = Buffer.alloc(0);
@@ -33,11 +38,15 @@ export function serveConnect(peer: TLSSocket, deps: ServeConnectDeps): void {
     peer.off('data', onData).off('end', onEnd).pause();
     deps.onRequest();
     if (request.kind === 'wrong') return refuse(peer, request.status, request.reason);
-    if (!deps.hasRoom) return refuse(peer, 429, 'This device has too many streams open.');
-    if (!allowsPort(deps.ports, request.port))
-      return refuse(peer, 403, `Port ${request.port} is not on this VM's list of ports (tunnel.ports in vmc.toml).`);
+    if (!allowsPort(deps.ports(), request.port))
+      return refuse(
+        peer,
+        403,
+        `Port ${request.port} is not on this VM's list of ports (tunnel.ports in vmc.toml), or you lack the right "ports".`,
+      );
+    if (!deps.begin()) return refuse(peer, 429, 'This device has too many streams open. Close one.');
     if (received.length > request.headBytes) peer.unshift(received.subarray(request.headBytes));
-    reach(peer, request.port, deps.cut);
+    deps.onService(reach(peer, request.port, deps.cut));
   };
   peer.on('data', onData).on('end', onEnd);
 }
@@ -50,8 +59,15 @@ function refuse(peer: TLSSocket, status: RefusalStatus, reason: string): void {
   peer.end(refusal(status, reason));
 }
 
-function reach(peer: TLSSocket, port: number, cut: () => void): void {
-  const service = connect({ host: '127.0.0.1', port, allowHalfOpen: true, noDelay: true });
+function reach(peer: TLSSocket, port: number, cut: () => void): Socket {
+  const service = connect({
+    host: '127.0.0.1',
+    port,
+    allowHalfOpen: true,
+    noDelay: true,
+    keepAlive: true,
+    keepAliveInitialDelay: KEEP_ALIVE_MS,
+  });
   const timer = setTimeout(() => fail(`Port ${port} of this VM does not answer.`), CONNECT_TIMEOUT_MS);
   const fail = (reason: string) => {
     clearTimeout(timer);
@@ -75,4 +91,5 @@ function reach(peer: TLSSocket, port: number, cut: () => void): void {
     const cutService = () => void (service.writableEnded ? service.destroy() : service.resetAndDestroy());
     void join({ stream: peer, cut }, { stream: service, cut: cutService });
   });
+  return service;
 }

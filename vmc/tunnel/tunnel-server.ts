@@ -8,17 +8,17 @@ import { plainAddress } from '../../shared/net/addresses.ts';
 import { certificateSha256 } from '../../shared/net/pins.ts';
 import { Strangers } from '../../shared/net/strangers.ts';
 import { TLS_OPTIONS } from '../../shared/net/tls.ts';
-import type { Grants } from './grants.ts';
-import type { PortRange } from './parse-ports.ts';
-import { serveConnect } from './serve-connect.ts';
+import type { GrantConnection, Grants } from './grants.ts';
+import { KEEP_ALIVE_MS, serveConnect } from './serve-connect.ts';
 
 export interface TunnelServerDeps {
   grants: Grants;
-  ports: readonly PortRange[];
   /** Connections that have not shown a known certificate, in all and from one address; a newcomer takes the oldest one's place. */
   maxPreAuth: number;
   maxPreAuthPerAddress: number;
-  /** Milliseconds for the handshake and the CONNECT together; default 10 000. */
+  /** Seconds that a connection with a known certificate may take for its CONNECT. */
+  readySeconds: number;
+  /** Milliseconds from TCP's connect to a known certificate; default 10 000. */
   preAuthMs?: number;
   /** Told of each connection that was refused, or cut for a newcomer, for the audit log. */
   onRefused: (reason: string, address: string) => void;
@@ -27,10 +27,8 @@ export interface TunnelServerDeps {
 interface Pending {
   /** The TCP socket below the TLS one. */
   tcp: Socket;
-  /** Its certificate is known, and it counts as a stream of its grant: nobody takes its place. */
+  /** Its certificate is known: it is no stranger any more, and has no deadline as one. Harmless when repeated. */
   proven(): void;
-  /** It has said what it wants: no deadline. */
-  heard(): void;
 }
 
 const PRE_AUTH_MS = 10_000;
@@ -50,7 +48,12 @@ export class TunnelServer {
   constructor(deps: TunnelServerDeps) {
     this.#deps = deps;
     this.#strangers = new Strangers(deps.maxPreAuth, deps.maxPreAuthPerAddress);
-    this.tcp = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 });
+    this.tcp = createServer({
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: KEEP_ALIVE_MS,
+    });
     this.tcp.on('connection', (socket) => this.#arrive(socket));
   }
 
@@ -88,12 +91,17 @@ export class TunnelServer {
       socket.destroy();
       this.#deps.onRefused('too-many-connections', address);
     });
-    const pending = { tcp: socket, proven: () => stranger.leave(), heard: () => clearTimeout(timer) };
+    const pending = {
+      tcp: socket,
+      proven: () => {
+        stranger.leave();
+        clearTimeout(timer);
+      },
+    };
     this.#pending.set(key, pending);
     this.#sockets.add(socket);
     socket.once('close', () => {
       pending.proven();
-      pending.heard();
       if (this.#pending.get(key) === pending) this.#pending.delete(key);
       this.#sockets.delete(socket);
     });
@@ -108,8 +116,8 @@ export class TunnelServer {
     socket.on('error', () => {}); // a peer that vanishes; 'close' follows
     const pending = this.#pending.get(keyOf(socket));
     const presented = socket.getPeerX509Certificate();
-    const grant = presented === undefined ? undefined : this.#deps.grants.find(certificateSha256(presented.raw));
-    if (pending === undefined || grant === undefined) {
+    const certificate = presented === undefined ? undefined : certificateSha256(presented.raw);
+    if (pending === undefined || certificate === undefined || this.#deps.grants.find(certificate) === undefined) {
       this.#deps.onRefused(
         presented === undefined ? 'no-certificate' : 'unknown-certificate',
         `${socket.remoteAddress}`,
@@ -117,13 +125,36 @@ export class TunnelServer {
       socket.destroy();
       return;
     }
+    pending.proven();
+    this.#await(socket, pending.tcp, certificate);
+  }
+
+  /** A connection of a grant: first it may wait for its CONNECT, so that a new stream needs no handshake. */
+  #await(socket: TLSSocket, tcp: Socket, certificate: string): void {
+    const { grants, readySeconds } = this.#deps;
+    let service: Socket | undefined;
     // A reset, so that to the device a cut never looks like a proper end. But not while our own end is on its way out:
     // Node then loses the handle, and spins at exit waiting for it.
-    const cut = () => void (socket.writableEnded ? socket.destroy() : pending.tcp.resetAndDestroy());
-    const stream = { destroy: cut };
-    const hasRoom = this.#deps.grants.addStream(grant, stream);
-    if (hasRoom) pending.proven(); // else it stays among those that are counted, until its refusal has gone out
-    socket.once('close', () => grant.streams.delete(stream));
-    serveConnect(socket, { ports: this.#deps.ports, hasRoom, onRequest: pending.heard, cut });
+    const cut = () => void (socket.writableEnded ? socket.destroy() : tcp.resetAndDestroy());
+    const connection: GrantConnection = {
+      cut,
+      end: () => socket.destroySoon(),
+      bytes: () => ({ bytesIn: service?.bytesWritten ?? 0, bytesOut: service?.bytesRead ?? 0 }),
+    };
+    const timer = setTimeout(connection.end, readySeconds * 1000);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      grants.remove(certificate, connection);
+    });
+    grants.addWaiting(certificate, connection);
+    serveConnect(socket, {
+      ports: () => grants.find(certificate)?.ports ?? [],
+      onRequest: () => clearTimeout(timer),
+      begin: () => grants.becomeStream(certificate, connection),
+      onService: (begun) => {
+        service = begun;
+      },
+      cut,
+    });
   }
 }

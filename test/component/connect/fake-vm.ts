@@ -23,6 +23,8 @@ import { Grants } from '../../../vmc/tunnel/grants.ts';
 import { Tunnel } from '../../../vmc/tunnel/tunnel.ts';
 import { TunnelServer } from '../../../vmc/tunnel/tunnel-server.ts';
 
+const READY = { readyPerGrant: 8, readySeconds: 60 };
+
 export class FakeVm {
   readonly bootstrap: Bootstrap;
   identity: Identity = generateIdentity();
@@ -32,7 +34,10 @@ export class FakeVm {
   readonly calls: string[] = [];
   /** What format does before it is done. */
   onFormat: (progress: (step: string) => void) => Promise<void> = async () => {};
-  readonly grants = new Grants({ lifetimeMs: 60_000, maxGrantsPerPerson: 4, maxStreamsPerGrant: 64 }, Date.now);
+  readonly grants = new Grants(
+    { lifetimeMs: 60_000, maxGrantsPerPerson: 4, maxStreamsPerGrant: 64, ...READY },
+    Date.now,
+  );
   /** A new one is what a restart of vmc does. */
   requests = new RequestMemory();
   readonly #client: BackendClient;
@@ -59,8 +64,11 @@ export class FakeVm {
     this.bootstrap = bootstrap;
     this.#client = new BackendClient(bootstrap.backend);
     const { grants } = this;
-    this.#server = new TunnelServer({ grants, ports, maxPreAuth: 64, maxPreAuthPerAddress: 64, onRefused: () => {} });
-    this.#tunnel = new Tunnel({ grants, server: this.#server, ports, now: () => new Date() });
+    this.#server = new TunnelServer({
+      ...{ ...READY, grants, maxPreAuth: 64, maxPreAuthPerAddress: 64 },
+      onRefused: () => {},
+    });
+    this.#tunnel = new Tunnel({ ...READY, grants, server: this.#server, ports, now: () => new Date() });
   }
 
   /** @returns the port that stands for the VM's port 22. */

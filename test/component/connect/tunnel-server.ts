@@ -30,18 +30,18 @@ function pathTo(port: number): TunnelPath {
 
 /** The real one: vmc's. */
 export async function startVmTunnel(t: Pick<Test, 'teardown'>, ports: { from: number; to: number }[]) {
-  const limits = { lifetimeMs: 60_000, maxGrantsPerPerson: 4, maxStreamsPerGrant: 64 };
+  const limits = { lifetimeMs: 60_000, maxGrantsPerPerson: 4, maxStreamsPerGrant: 64, readyPerGrant: 8 };
   const grants = new Grants(limits, Date.now);
   const refused: string[] = [];
   const server = new TunnelServer({
     grants,
-    ports,
+    readySeconds: 60,
     maxPreAuth: 64,
     maxPreAuthPerAddress: 64,
     onRefused: (reason) => refused.push(reason),
   });
   server.useCertificate(serverCertificate);
-  grants.open(certificateSha256(clientCertificate.certificatePem), 'SHA256:owner');
+  grants.open(certificateSha256(clientCertificate.certificatePem), 'SHA256:owner', ports);
   const path = pathTo(await listen(server.tcp));
   t.teardown(() => server.close());
   return { path, grants, refused };

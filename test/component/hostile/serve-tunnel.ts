@@ -26,14 +26,13 @@ process.once('message', async ({ deviceSha256, servicePort, preAuthMs }: TunnelO
     ...limits,
     grants,
     preAuthMs,
-    ports: [{ from: servicePort, to: servicePort }],
     onRefused: (reason) => {
       counts[reason] = (counts[reason] ?? 0) + 1;
     },
   });
   const certificate = makeCertificate('vm', 'serverAuth', 1, new Date());
   server.useCertificate(certificate);
-  grants.open(deviceSha256, 'SHA256:owner');
+  grants.open(deviceSha256, 'SHA256:owner', [{ from: servicePort, to: servicePort }]);
   await claimPort(server.tcp, 0);
   // Any further message is the question what was refused.
   process.on('message', () => tell({ kind: 'refused', counts }));

@@ -94,6 +94,7 @@ await inNamespace(import.meta.url, () => {
         'tunnel.open begun',
         'tunnel.open ok',
         'tunnel.close begun',
+        'tunnel.end closed',
         'tunnel.close ok',
         'channel.close ok',
         'channel.refused unknown-person',
@@ -101,6 +102,7 @@ await inNamespace(import.meta.url, () => {
         'tunnel.open begun',
         'tunnel.open ok',
         'channel.close ok',
+        'tunnel.end stopped',
         'log.checkpoint undefined',
       ],
     );

@@ -24,6 +24,7 @@ const NEEDED: Record<string, Right | 'member'> = {
   'drive.trim': 'drives',
   'tunnel.open': 'member',
   'tunnel.close': 'member',
+  'tunnel.list': 'member',
   'people.me': 'member',
   'people.list': 'users',
   'people.add': 'users',
