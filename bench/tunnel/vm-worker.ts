@@ -16,18 +16,23 @@ serveWorker({
   /** Lets one certificate in, and that to the service only. */
   async listen(input) {
     const { servicePort, certificateSha256: device } = listenSchema.parse(input);
-    const limits = { lifetimeMs: 86_400_000, maxGrantsPerPerson: 1, maxStreamsPerGrant: STREAMS };
+    const limits = {
+      lifetimeMs: 86_400_000,
+      maxGrantsPerPerson: 1,
+      maxStreamsPerGrant: STREAMS,
+      readyPerGrant: STREAMS,
+    };
     const grants = new Grants(limits, Date.now);
     const server = new TunnelServer({
       grants,
-      ports: [{ from: servicePort, to: servicePort }],
+      readySeconds: 60,
       maxPreAuth: 256,
       maxPreAuthPerAddress: 256,
       onRefused: (reason) => process.stderr.write(`refused: ${reason}\n`),
     });
     const certificate = makeCertificate('bench', 'serverAuth', 1, new Date());
     server.useCertificate(certificate);
-    grants.open(device, 'bench');
+    grants.open(device, 'bench', [{ from: servicePort, to: servicePort }]);
     server.tcp.listen({ port: 0, host: '127.0.0.1' });
     await once(server.tcp, 'listening');
     const { port } = server.tcp.address() as AddressInfo;
