@@ -27,7 +27,9 @@ ${SUITES.map(({ name, measurements }) => `  ${name}: ${namesOf(measurements).joi
   --rounds N     rounds, of which medians are taken (5)
   --seconds N    about how long one round of one measurement takes (1)
   --only A,B     only these measurements
-  --parked N     sockets that are parked at the relay (5000)
+  --parked N     channel: sockets that are parked at the relay (5000)
+  --idle N       tunnel: streams that do nothing (1000)
+  --in-a-row N   tunnel: streams that are opened one after another (5000)
 `;
 
 interface Request {
@@ -54,6 +56,8 @@ function readRequest(argv: readonly string[]): Request | undefined {
       rounds: amount('rounds', values.rounds, 1, 1000),
       seconds: amount('seconds', values.seconds, 0.001, 60),
       parked: amount('parked', values.parked, 1, 100_000),
+      idle: amount('idle', values.idle, 1, 10_000),
+      inARow: amount('in-a-row', values['in-a-row'], 1, 1_000_000),
     },
     json: values.json,
   };
@@ -70,6 +74,8 @@ function parse(argv: readonly string[]) {
         rounds: { type: 'string', default: '5' },
         seconds: { type: 'string', default: '1' },
         parked: { type: 'string', default: '5000' },
+        idle: { type: 'string', default: '1000' },
+        'in-a-row': { type: 'string', default: '5000' },
         only: { type: 'string' },
       },
     });

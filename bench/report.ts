@@ -83,28 +83,37 @@ function judge(goal: Goal, value: number | undefined): Report['goals'] {
 }
 
 export function reportTable(suite: Suite, report: Report): string {
-  const row = (name: string, value: unknown): string[] => [name, String(value), goalText(report, name)];
-  const value = (name: string): unknown => {
-    const [first = '', second] = name.split('.');
-    const found = report[first];
-    return second === undefined ? found : (found as Record<string, unknown> | undefined)?.[second];
-  };
-  const main = suite.figures.filter((name) => value(name) !== undefined).map((name) => row(name, value(name)));
-  const extra = Object.entries(report.extra).map(([name, value]) => row(`  ${name}`, value));
+  const row = (name: string, value: unknown, indent = ''): string[] => [
+    indent + name,
+    String(value),
+    goalText(report, name),
+  ];
+  const main = suite.figures.flatMap((name) => {
+    const value = member(report, name);
+    return value === undefined ? [] : [row(name, value)];
+  });
+  const extra = Object.entries(report.extra).map(([name, value]) => row(name, value, '  '));
   const { machine, settings } = report;
   return [
-    ...rowsTable(report.rows ?? []),
+    rowsTable(report.rows ?? []),
     table([...main, ...extra]),
-    '',
     `Medians of ${settings.rounds} rounds. ${machine.cores} cores of ${machine.cpu}, Linux ${machine.kernel}, Node ${machine.node}, OpenSSL ${machine.openssl}; load at the start ${machine.loadAtStart.toFixed(1)}; ${report.seconds} s in all.`,
-  ].join('\n');
+  ]
+    .filter((part) => part !== '')
+    .join('\n\n');
 }
 
-function rowsTable(rows: readonly Row[]): string[] {
-  const [first] = rows;
-  if (first === undefined) return [];
-  const columns = Object.keys(first);
-  return [table([columns, ...rows.map((row) => columns.map((column) => String(row[column] ?? '')))]), ''];
+/** @param figure `a` or `a.b`. */
+function member(report: Report, figure: string): unknown {
+  const [first = '', second] = figure.split('.');
+  const found = report[first];
+  return second === undefined ? found : (found as Record<string, unknown> | undefined)?.[second];
+}
+
+function rowsTable(rows: readonly Row[]): string {
+  const columns = Object.keys(rows[0] ?? {});
+  if (columns.length === 0) return '';
+  return table([columns, ...rows.map((row) => columns.map((column) => String(row[column] ?? '')))]);
 }
 
 function goalText(report: Report, figure: string): string {

@@ -21,6 +21,10 @@ export interface Settings {
   seconds: number;
   /** Sockets that are parked at the relay to see what each costs. */
   parked: number;
+  /** Streams of the tunnel that do nothing, to see what each costs. */
+  idle: number;
+  /** Streams of the tunnel that are opened one after another. */
+  inARow: number;
 }
 
 export const fileIn = (site: Site, name: string): string => join(site.lab.folder, name);

@@ -35,6 +35,20 @@ export interface TransferOptions {
   hashed?: boolean;
 }
 
+export interface Churn {
+  ports: readonly number[];
+  count: number;
+  atOnce: number;
+  /** After each stream, before the next of the same turn. */
+  pauseMs: number;
+}
+
+const churnedSchema = z.strictObject({ seconds: z.number(), milliseconds: z.array(z.number()).min(1) });
+
+/** New streams that echo one byte and end. @returns seconds for all, and for each the milliseconds to its byte. */
+export const churn = ({ user }: Load, options: Churn): Promise<z.output<typeof churnedSchema>> =>
+  user.ask('churn', options, churnedSchema);
+
 const wentSchema = z.strictObject({ seconds: z.number(), hashes: z.array(z.string().nullable()) });
 
 /**

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import * as z from 'zod';
 import { environmentOf, nodeOptionsOf } from '../deployed.ts';
 import { oncePerSite } from '../once-per-site.ts';
+import type { Site } from '../site.ts';
 import { startWorker, type Worker } from '../worker.ts';
 import { startLoad } from './load.ts';
 import type { Peer } from './peer.ts';
@@ -20,17 +21,18 @@ const FILES = 16_384;
 const listeningSchema = z.strictObject({ port: z.int(), serverCertificateSha256: z.string() });
 const forwardedSchema = z.strictObject({ ports: z.array(z.int()).min(1) });
 
-export const ourEnds = oncePerSite(async (site): Promise<OurEnds> => {
+/** @param name of the processes. */
+export async function startOurEnds(site: Site, name: string): Promise<OurEnds> {
   const { servicePort } = await startLoad(site);
   const vm = await startWorker(site, {
-    name: 'our-vm',
+    name: `${name}-vm`,
     script: join(import.meta.dirname, 'vm-worker.ts'),
     nodeOptions: await nodeOptionsOf('vmc'),
     env: await environmentOf('vmc'),
     files: FILES,
   });
   const device = await startWorker(site, {
-    name: 'our-device',
+    name: `${name}-device`,
     script: join(import.meta.dirname, 'device-worker.ts'),
     files: FILES,
   });
@@ -45,7 +47,10 @@ export const ourEnds = oncePerSite(async (site): Promise<OurEnds> => {
       return (await device.ask('forward', input, forwardedSchema)).ports;
     },
   };
-});
+}
+
+/** For all measurements that need no fresh ones. */
+export const ourEnds = oncePerSite((site) => startOurEnds(site, 'ours'));
 
 export const ours = oncePerSite(async (site): Promise<Peer> => {
   const { vm, device, doorPort, forward } = await ourEnds(site);

@@ -4,10 +4,14 @@ import type { Site } from '../site.ts';
 import type { Figures } from '../statistics.ts';
 import type { Suite } from '../suite.ts';
 import { bulk, rowFigure } from './bulk.ts';
+import { delayed } from './delayed.ts';
 import { startLoad } from './load.ts';
 import type { Direction } from './load-wire.ts';
+import { idleStreams, streamsInARow } from './many-streams.ts';
+import { newStreams } from './new-streams.ts';
 import { ours } from './our-peer.ts';
 import type { Peer } from './peer.ts';
+import { haproxy, stunnel } from './proxy-peer.ts';
 import { sshDefault, sshGcm } from './ssh-peer.ts';
 
 /** No tunnel: what the load itself can do. */
@@ -21,7 +25,13 @@ export const tunnelSuite: Suite = {
   name: 'tunnel',
   packages: TUNNEL_BENCH_PACKAGES,
   services: ['ssh.service', 'haproxy.service'],
-  measurements: [...bulk({ raw, 'ssh-gcm': sshGcm, 'ssh-default': sshDefault, ours })],
+  measurements: [
+    ...bulk({ raw, 'ssh-gcm': sshGcm, 'ssh-default': sshDefault, stunnel, haproxy, ours }),
+    newStreams,
+    delayed,
+    idleStreams,
+    streamsInARow,
+  ],
   figures: [
     'ratioToSsh.up',
     'ratioToSsh.down',
@@ -29,6 +39,12 @@ export const tunnelSuite: Suite = {
     'ratioToSsh.down8',
     'serverCpuRatioToSsh.up',
     'serverCpuRatioToSsh.down',
+    'firstByteMs.ours',
+    'firstByteMs.ssh',
+    'newStreamsPerSecond',
+    'idleStreamBytesEach',
+    'delayed.oursMbps',
+    'delayed.sshMbps',
   ],
   rows: ['peer', 'streams', 'direction'],
   derive: (medians) => ({
@@ -38,6 +54,9 @@ export const tunnelSuite: Suite = {
     'ratioToSsh.down8': faster(medians, 8, 'down'),
     'serverCpuRatioToSsh.up': cheaper(medians, 1, 'up'),
     'serverCpuRatioToSsh.down': cheaper(medians, 1, 'down'),
+    firstByteToSsh: ratio(medians['firstByteMs.ours'], medians['firstByteMs.ssh']),
+    'delayed.oursMbps': lower(medians.delayedOursUpMbps, medians.delayedOursDownMbps),
+    'delayed.sshMbps': lower(medians.delayedSshUpMbps, medians.delayedSshDownMbps),
   }),
   goals: [
     { figure: 'ratioToSsh.up', atLeast: 1 },
@@ -46,6 +65,7 @@ export const tunnelSuite: Suite = {
     { figure: 'ratioToSsh.down8', atLeast: 1 },
     { figure: 'serverCpuRatioToSsh.up', atLeast: 1 },
     { figure: 'serverCpuRatioToSsh.down', atLeast: 1 },
+    { figure: 'firstByteToSsh', atMost: 1.5 },
   ],
 };
 
@@ -65,3 +85,7 @@ const cheaper = (medians: Figures, streams: number, direction: Direction): numbe
 
 const ratio = (a: number | undefined, b: number | undefined): number | undefined =>
   a === undefined || b === undefined ? undefined : a / b;
+
+/** The slower of the two directions. */
+const lower = (up: number | undefined, down: number | undefined): number | undefined =>
+  up === undefined || down === undefined ? undefined : Math.min(up, down);

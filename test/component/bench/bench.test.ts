@@ -1,51 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import t from 'tap';
-import { NODE, ROOT } from '../../../lab/programs.ts';
-
-interface Run {
-  child: ChildProcess;
-  stdout(): string;
-  stderr(): string;
-  /** Resolves when this has been said on stderr. */
-  said(text: string): Promise<void>;
-  ended: Promise<number | null>;
-}
-
-function bench(args: readonly string[]): Run {
-  const child = spawn(NODE, [join(ROOT, 'bench', 'main.ts'), ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
-  t.teardown(() => child.kill('SIGINT'));
-  const ended = once(child, 'close').then(([code]) => code as number | null);
-  let stdout = '';
-  let stderr = '';
-  child.stdout.setEncoding('utf8').on('data', (text: string) => {
-    stdout += text;
-  });
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    stderr += text;
-  });
-  const said = async (text: string): Promise<void> => {
-    while (!stderr.includes(text))
-      await Promise.race([once(child.stderr, 'data'), ended.then(() => Promise.reject(new Error(stderr)))]);
-  };
-  return { child, stdout: () => stdout, stderr: () => stderr, said, ended };
-}
-
-const folderOf = (stderr: string): string => /working in (\S+)/.exec(stderr)?.[1] ?? 'no folder';
-
-/** Processes that have a file of this folder open: each program of the bench logs to one. */
-function usersOf(folder: string): string[] {
-  const open = (pid: string): string[] => {
-    try {
-      return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
-    } catch {
-      return []; // it ended meanwhile
-    }
-  };
-  return readdirSync('/proc').filter((pid) => /^\d+$/.test(pid) && open(pid).some((path) => path.startsWith(folder)));
-}
+import { bench, folderOf, usersOf } from './run-bench.ts';
 
 t.test('bench channel --json: every figure, and nothing is left', async (t) => {
   const run = bench(['channel', '--json', '--rounds', '1', '--seconds', '0.01', '--parked', '4']);
@@ -67,6 +22,39 @@ t.test('bench channel --json: every figure, and nothing is left', async (t) => {
   t.equal(report.extra.parkedSockets, 4);
   t.match(report.machine, { cores: Number, node: process.versions.node });
   t.strictSame(report.goals.length, 3);
+  const folder = folderOf(run.stderr());
+  t.notOk(existsSync(folder));
+  t.strictSame(usersOf(folder), []);
+});
+
+const TINY = ['--rounds', '1', '--seconds', '0.002', '--idle', '4', '--in-a-row', '10'];
+
+t.test('bench tunnel --json: every key of the report, and nothing is left', { timeout: 170_000 }, async (t) => {
+  const run = bench(['tunnel', '--json', ...TINY]);
+  t.equal(await run.ended, 0, run.stderr());
+  const report = JSON.parse(run.stdout());
+  const peers = ['raw', 'ssh-gcm', 'ssh-default', 'stunnel', 'haproxy', 'ours'];
+  const expected = [1, 8].flatMap((streams) =>
+    ['up', 'down'].flatMap((direction) => peers.map((peer) => `${peer} ${streams} ${direction}`)),
+  );
+  const rows: Record<string, unknown>[] = report.rows;
+  t.strictSame(rows.map(({ peer, streams, direction }) => `${peer} ${streams} ${direction}`).sort(), expected.sort());
+  for (const row of rows) {
+    t.ok(Number(row.gbps) > 0, `${row.peer}: throughput`);
+    // The bytes went through both ends, and both ends were looked at.
+    for (const end of ['serverCpuPerGB', 'clientCpuPerGB'])
+      t.ok(row.peer === 'raw' ? row[end] === 0 : Number(row[end]) > 0, `${row.peer}: ${end}`);
+  }
+  t.match(report, {
+    ratioToSsh: { up: Number, down: Number, up8: Number, down8: Number },
+    serverCpuRatioToSsh: { up: Number, down: Number },
+    firstByteMs: { ours: Number, ssh: Number },
+    newStreamsPerSecond: Number,
+    idleStreamBytesEach: Number,
+    delayed: { oursMbps: Number, sshMbps: Number },
+    extra: { idleStreams: 4, streamsInARow: 10, inARowSeconds: Number },
+  });
+  t.equal(report.goals.length, 7);
   const folder = folderOf(run.stderr());
   t.notOk(existsSync(folder));
   t.strictSame(usersOf(folder), []);

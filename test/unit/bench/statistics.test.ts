@@ -1,5 +1,5 @@
 import t from 'tap';
-import { nodeOptionsOf, parseNodeOptions } from '../../../bench/deployed.ts';
+import { environmentOf, nodeOptionsOf, parseEnvironment, parseNodeOptions } from '../../../bench/deployed.ts';
 import { makeReport, reportTable } from '../../../bench/report.ts';
 import { byFigure, median, parseCpuList, rounded } from '../../../bench/statistics.ts';
 import type { Suite } from '../../../bench/suite.ts';
@@ -43,7 +43,7 @@ t.test('the report: figures by name, extras apart, goals judged only where somet
     suite,
     result: { medians: { fast: 10, small: 5.5, other: 1 }, rounds: { fast: [9, 10, 11], small: [5.5], other: [1] } },
     machine: { cpu: 'a', cores: 2, memoryBytes: 1, kernel: 'b', node: 'c', openssl: 'd', loadAtStart: 0 },
-    settings: { rounds: 3, seconds: 1, parked: 1 },
+    settings: { rounds: 3, seconds: 1, parked: 1, idle: 1, inARow: 1 },
     seconds: 4,
   });
   t.match(report, { fast: 10, small: 5.5, extra: { other: 1 } });
@@ -69,4 +69,55 @@ t.test("Node's options, as the units have them", async (t) => {
   t.strictSame(parseNodeOptions('ExecStart=/usr/lib/x/node /usr/lib/x/main.js\n'), []);
   t.throws(() => parseNodeOptions('ExecStart=/bin/true\n'), { code: 'bad-data' });
   for (const unit of ['vmc', 'backend']) t.match(await nodeOptionsOf(unit), [/^--max-semi-space-size=/], unit);
+});
+
+t.test('the environment, as the units have it', async (t) => {
+  t.strictSame(parseEnvironment('Environment=A=1\n#Environment=B=2\nEnvironment=C=x=y\nExecStart=/bin/true\n'), {
+    A: '1',
+    C: 'x=y',
+  });
+  t.strictSame(await environmentOf('vmc'), { MALLOC_ARENA_MAX: '1' });
+});
+
+t.test('the report: rows and members', async (t) => {
+  const figures = ['ratio.up', 'ratio.down', 'ratio.never', 'plain'];
+  const suite: Suite = {
+    name: 'sample',
+    packages: [],
+    services: [],
+    measurements: [],
+    figures,
+    rows: ['peer', 'streams'],
+    derive: () => ({}),
+    goals: [
+      { figure: 'ratio.down', atLeast: 1 },
+      { figure: 'other', atMost: 2 },
+    ],
+  };
+  const medians = {
+    'rows.a.1.gbps': 1.23456,
+    'rows.b.8.gbps': 9,
+    'rows.a.1.cpu': 0.5,
+    'ratio.up': 1,
+    'ratio.down': 0.5,
+    plain: 3,
+    other: 2,
+  };
+  const report = makeReport({
+    suite,
+    result: { medians, rounds: {} },
+    machine: { cpu: 'a', cores: 2, memoryBytes: 1, kernel: 'b', node: 'c', openssl: 'd', loadAtStart: 0 },
+    settings: { rounds: 3, seconds: 1, parked: 1, idle: 1, inARow: 1 },
+    seconds: 4,
+  });
+  t.strictSame(report.rows, [
+    { peer: 'a', streams: 1, gbps: 1.23, cpu: 0.5 },
+    { peer: 'b', streams: 8, gbps: 9 },
+  ]);
+  t.strictSame([report.ratio, report.plain, report.extra], [{ up: 1, down: 0.5 }, 3, { other: 2 }]);
+  const text = reportTable(suite, report);
+  t.match(text, /^peer +streams +gbps +cpu\na +1 +1\.23 +0\.5\nb +8 +9/);
+  t.match(text, /ratio\.down +0\.5 +MISSES the goal: at least 1\n/);
+  t.match(text, /\n {2}other +2 +meets the goal: at most 2\n/);
+  t.notMatch(text, /never|rows\./);
 });
