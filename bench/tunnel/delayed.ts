@@ -1,4 +1,4 @@
-/** One stream across a long way, where a window decides: ours against OpenSSH, whose channels have 2 MiB. */
+/** One stream across a long way, where a window decides: ours against OpenSSH, whose channels have 2 MiB. Raw: what the way itself can carry. */
 import { join } from 'node:path';
 import * as z from 'zod';
 import { transferBytes } from '../pattern.ts';
@@ -34,8 +34,12 @@ export const delayed: Measurement = {
       const { seconds } = await transfer(load, peer, { streams: 1, direction, bytes, hashed });
       return (bytes * 8) / seconds / 1e6;
     };
-    for (const peer of [ours, ssh]) for (const direction of ['up', 'down'] as const) await mbps(peer, direction, true);
+    const raw: Peer = { port: await farther(load.servicePort), server: [], client: [] };
+    for (const peer of [raw, ours, ssh])
+      for (const direction of ['up', 'down'] as const) await mbps(peer, direction, true);
     return async () => ({
+      delayedRawUpMbps: await mbps(raw, 'up'),
+      delayedRawDownMbps: await mbps(raw, 'down'),
       delayedOursUpMbps: await mbps(ours, 'up'),
       delayedSshUpMbps: await mbps(ssh, 'up'),
       delayedOursDownMbps: await mbps(ours, 'down'),
