@@ -22,6 +22,7 @@ export const BASE_PACKAGES = [
   'linux-image-cloud-amd64',
   'mount',
   'nftables',
+  'openssh-sftp-server',
   'passwd',
   'systemd',
   'systemd-resolved',

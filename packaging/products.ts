@@ -35,19 +35,20 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
   vmc: {
     name: 'vmc',
     package: 'vmc',
-    summary: 'controller inside a research VM: access, drives, firewall',
+    summary: 'controller inside a research VM: access, drives, files, firewall',
     depends: [
       'cryptsetup-bin',
       'e2fsprogs',
       'iproute2',
       'mount',
       'nftables',
+      'openssh-sftp-server',
       'passwd',
       'udev',
       'util-linux',
       'xfsprogs',
     ],
-    recommends: ['openssh-sftp-server'],
+    recommends: [],
     units: ['vmc.service', 'vmc-firewall.service'],
     services: ['vmc.service'],
     wiring: [

@@ -80,8 +80,10 @@ const rowOf = (it: DriveStatus): string[] => [
 async function open(config: string, deps: CliDeps): Promise<Drives> {
   const { drives } = await loadConfig(config);
   const { Drives } = await import('./drives/drives.ts');
+  const { drivesGid } = await import('./accounts/drives-group.ts');
   return new Drives({
     mountRoot: drives.mountRoot,
+    peopleGid: drivesGid,
     onUndoFailed: (what) => deps.stderr.write(`vmc: this could not be undone: ${what}\n`),
   });
 }

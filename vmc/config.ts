@@ -27,6 +27,19 @@ export const configSchema = z.strictObject({
       readySeconds: z.number().min(1).max(3600).default(60),
     })
     .prefault({}),
+  sftp: z
+    .strictObject({
+      enabled: z.boolean().default(true),
+      port: z.number().int().min(1).max(65535).default(2022),
+      umask: z
+        .string()
+        .regex(/^0[0-7]{3}$/, 'an octal umask such as "0007"')
+        .default('0007'),
+      maxSessions: count(1024).default(64),
+      maxSessionsPerPerson: count(256).default(16),
+    })
+    .prefault({}),
+  accounts: z.strictObject({ homes: folder.default('/home'), shell: folder.default('/bin/bash') }).prefault({}),
   drives: z.strictObject({ mountRoot: folder.default('/mnt') }).prefault({}),
   audit: z
     .strictObject({

@@ -8,6 +8,7 @@ import type { Ed25519PublicKey } from '../shared/identity/keys.ts';
 import { errorFields, type Log } from '../shared/log.ts';
 import { onDisturbance } from '../shared/net/disturbance.ts';
 import { Undo } from '../shared/undo.ts';
+import { Accounts } from './accounts/accounts.ts';
 import { AuditLog } from './audit/audit-log.ts';
 import { ChannelServer } from './channel-server/channel-server.ts';
 import type { Config } from './config.ts';
@@ -16,11 +17,13 @@ import type { Drives } from './drives/drives.ts';
 import { Firewall } from './firewall/firewall.ts';
 import { watchNetwork } from './network/network-changes.ts';
 import { People } from './people/people.ts';
+import { memberOf, nameOf } from './people/people-state.ts';
 import { claimPort } from './port22/claim-port.ts';
 import { makePark, reachBackendOf } from './relay-client/park.ts';
 import { otherRelays, RelayAccessKeeper } from './relay-client/relay-access.ts';
 import { RelayClient } from './relay-client/relay-client.ts';
 import { RequestMemory } from './requests/request-memory.ts';
+import { Sftp } from './sftp/sftp.ts';
 import { type Accepted, acceptBootstrap } from './state/accept-bootstrap.ts';
 import { lockStateFolder } from './state/lock.ts';
 import { readBootstrap } from './state/read-bootstrap.ts';
@@ -120,6 +123,21 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   if (people.trouble !== undefined) deps.say(`ONLY THE OWNER MAY COME IN: ${people.trouble.message}`);
   log.info('started', { vmId: vm.id, version: VERSION, fingerprint: own });
 
+  const accounts = new Accounts({
+    ...{ stateDir, ...config.accounts },
+    mayUseDrives: (person) => memberOf(people.state, person)?.rights.has('drives') === true,
+  });
+  const sftp = new Sftp({
+    ...{ stateDir, accounts, audit: opened, port: config.sftp.port, limits: config.sftp },
+    rightsOf: (person) => people.rightsOf(person),
+    nameOf: (person) => nameOf(people.state, person),
+    isOwner: (person) => equalBytes(person, owner.ed25519),
+    onProblem: (error) => log.error('sftp-failed', errorFields(error)),
+  });
+  undo.add('end SFTP', () => sftp.close());
+  const onSftpFailed = (error: unknown) => log.error('sftp-failed', errorFields(error));
+  if (config.sftp.enabled) await sftp.listen().catch(onSftpFailed); // the rest works without it
+
   const requests = new RequestMemory();
   undo.add('end what runs', () => requests.close());
   const channels = new ChannelServer({
@@ -133,8 +151,11 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
       requests,
       audit: opened,
       auditLog: opened.reader,
-      tunnel: new Tunnel({ ...limits, grants, server, now }),
-      drives: loadLate(config, log),
+      tunnel: new Tunnel({
+        ...{ ...limits, grants, server, now, onSftpFailed },
+        sftpFor: async (person, rights) => (config.sftp.enabled ? sftp.access(person, rights) : undefined),
+      }),
+      drives: loadLate(config, log, () => accounts.drivesGid()),
       people,
       vmId: vm.id,
       info: () => ({
@@ -156,6 +177,10 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   people.onShrunk(requests.stop.bind(requests));
   people.onShrunk((who) => void channels.cut(who));
   people.onShrunk((who) => void grants.closeOf(who));
+  people.onShrunk((who) => void sftp.cut(who));
+  people.onShrunk(() => {
+    accounts.rightsChanged().catch((error: unknown) => log.error('accounts-failed', errorFields(error)));
+  });
 
   let secondsToPark: number | undefined;
   const firstPark = Promise.withResolvers<void>();
@@ -216,6 +241,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
       await relay.stop();
       requests.close();
       await channels.close();
+      await sftp.close();
       await server.close();
       client.close();
       await opened.close();
@@ -262,13 +288,14 @@ async function sayOwner(owner: Ed25519PublicKey, { say }: DaemonDeps, audit: Aud
 }
 
 /** Drives are loaded when somebody first asks for one: they are not needed to be reachable. */
-function loadLate(config: Config, log: Log): () => Promise<Drives> {
+function loadLate(config: Config, log: Log, peopleGid: () => Promise<number>): () => Promise<Drives> {
   let drives: Promise<Drives> | undefined;
   return () => {
     drives ??= import('./drives/drives.ts').then(
       ({ Drives }) =>
         new Drives({
           mountRoot: config.drives.mountRoot,
+          peopleGid,
           onUndoFailed: (what, error) => log.error('undo-failed', { what, ...errorFields(error) }),
         }),
     );

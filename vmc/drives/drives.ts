@@ -10,6 +10,7 @@ import { run } from '../../shared/run.ts';
 import { Undo } from '../../shared/undo.ts';
 import { makeFileSystem, wipeSignatures, zeroHeader } from './file-system.ts';
 import { findDevice, holdDevice, listDriveIds, waitForDevice } from './find-device.ts';
+import { giveToPeople } from './give-to-people.ts';
 import { checkKey, luksClose, luksFormat, luksOpen } from './luks.ts';
 import { mount, prepareMountPoint, removeMountPoint, unmount } from './mount.ts';
 import { mappingName, mappingPath } from './names.ts';
@@ -24,6 +25,8 @@ export interface DrivesOptions {
   mountRoot: string;
   /** How long a drive that was just attached may take to show; default 15 s. */
   deviceTimeoutMs?: number;
+  /** The group of the people who may use drives. */
+  peopleGid: () => Promise<number>;
   /** Told of each step that could not be undone. */
   onUndoFailed: (what: string, error: unknown) => void;
 }
@@ -200,6 +203,9 @@ export class Drives {
         `Format it again: --overwrite ${it.driveId}`,
       );
     await mount(mappingPath(it.driveId), it.mountPoint, fileSystem, it.readOnly);
+    if (it.readOnly) return;
+    undo.add('unmount the drive', () => unmount(it.mountPoint));
+    await giveToPeople(it.mountPoint, this.#options.peopleGid);
   }
 
   async #undoing(work: (undo: Undo) => Promise<void>): Promise<void> {

@@ -101,6 +101,10 @@ export function memberOf(state: PeopleState, who: string): Member | undefined {
   return { fingerprint: who, role: person.standing.role, rights: rightsOfStanding(state, person.standing) };
 }
 
+/** @returns undefined for someone this VM does not know. */
+export const nameOf = (state: PeopleState, who: string): string | undefined =>
+  who === state.owner ? 'owner' : state.people.find(({ fingerprint }) => fingerprint === who)?.name;
+
 export function holdsAll(rights: ReadonlySet<Right>, wanted: Iterable<Right>): boolean {
   for (const right of wanted) if (!rights.has(right)) return false;
   return true;

@@ -104,7 +104,8 @@ export async function makeSystem(t: Test, host = '127.0.0.1'): Promise<RealSyste
       ].join('\n'),
     );
   const vmcConfig = join(dir, 'vmc.toml');
-  await writeFile(vmcConfig, `stateDir = "${folders.vmc}"\n`);
+  // Nobody gets an account: it would be one of this machine.
+  await writeFile(vmcConfig, `stateDir = "${folders.vmc}"\n[sftp]\nenabled = false\n`);
 
   const cache = { NODE_COMPILE_CACHE: join(dir, 'cache') }; // the second start is faster
   const started = (program: Program) => {

@@ -55,7 +55,15 @@ export class Vmc {
   }
 }
 
-export async function setUp(t: Test, options: { ports?: number[]; relayUrl?: string; pin?: string } = {}) {
+export interface SetUpOptions {
+  ports?: number[];
+  relayUrl?: string;
+  pin?: string;
+  /** Makes accounts: only in an /etc of the test's own (in-own-etc.ts). */
+  sftp?: boolean;
+}
+
+export async function setUp(t: Test, options: SetUpOptions = {}) {
   const dir = t.testdir();
   const owner = generateIdentity();
   const relay = new Relay();
@@ -65,7 +73,11 @@ export async function setUp(t: Test, options: { ports?: number[]; relayUrl?: str
   const stateDir = join(dir, 'state');
   await mkdir(credentials);
   const config = join(dir, 'vmc.toml');
-  await writeFile(config, `stateDir = "${stateDir}"\n[tunnel]\nports = ${JSON.stringify(options.ports ?? [])}\n`);
+  const { ports = [], sftp = false } = options;
+  await writeFile(
+    config,
+    `stateDir = "${stateDir}"\n[tunnel]\nports = ${JSON.stringify(ports)}\n[sftp]\nenabled = ${sftp}\n`,
+  );
   const bootstrap = (who: Identity) =>
     writeFile(
       join(credentials, 'vmc.bootstrap'),

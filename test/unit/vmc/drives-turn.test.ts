@@ -7,6 +7,7 @@ t.test('open, close, format and trim that were stopped while they waited do noth
   const drives = new Drives({
     mountRoot: t.testdir(),
     deviceTimeoutMs: 1,
+    peopleGid: async () => 0,
     onUndoFailed: (what) => t.fail(what),
   });
   const driveId = 'drv0123456789abcdef';

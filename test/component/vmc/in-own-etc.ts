@@ -1,0 +1,33 @@
+/**
+ * Runs a test file in network and mount namespaces of its own, with copies of /etc and /home: accounts that the test makes are
+ * nobody else's, and vanish with it. Needs root.
+ */
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { run } from '../../../shared/run.ts';
+
+const MARK = 'VMC_TEST_OWN_ETC';
+
+/** In the first process: runs `url` again inside. In the second: makes the copies and runs the tests. */
+export async function inOwnEtc(url: string, tests: () => void | Promise<void>): Promise<void> {
+  const scratch = process.env[MARK];
+  if (scratch === undefined) {
+    const folder = await mkdtemp('/var/tmp/vmc-etc-');
+    t.teardown(() => rm(folder, { recursive: true, force: true }));
+    const args = ['--net', '--mount', process.execPath, fileURLToPath(url)];
+    await t.spawn('unshare', args, { env: { ...process.env, [MARK]: folder, TAP: '1' } }, 'with an /etc of its own');
+    return;
+  }
+  await run({ file: 'ip', args: ['link', 'set', 'lo', 'up'], timeoutMs: 10_000 });
+  await run({
+    file: 'cp',
+    args: ['--archive', '--no-target-directory', '--', '/etc', join(scratch, 'etc')],
+    timeoutMs: 60_000,
+  });
+  for (const name of ['home', 'mnt']) await mkdir(join(scratch, name), { mode: 0o755 });
+  for (const name of ['etc', 'home', 'mnt'])
+    await run({ file: 'mount', args: ['--bind', '--', join(scratch, name), `/${name}`], timeoutMs: 10_000 });
+  await tests();
+}

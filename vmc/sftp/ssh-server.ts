@@ -1,0 +1,52 @@
+/** ssh2's server, held to approved algorithms. Loaded when somebody first wants SFTP: an idle vmc does without it. */
+import type { Socket } from 'node:net';
+import ssh2 from 'ssh2';
+import { loadHostKey } from './host-key.ts';
+import { type ConnectionDeps, SshConnection } from './ssh-connection.ts';
+
+/**
+ * Approved by NIST: ECDH over P-256 and P-384 (SP 800-56A), Ed25519 (FIPS 186-5), AES-GCM (SP 800-38D), and AES-CTR with
+ * HMAC-SHA-2 for clients that have no GCM. `kex-strict` comes by itself. No compression.
+ */
+const ALGORITHMS: ssh2.Algorithms = {
+  kex: ['ecdh-sha2-nistp256', 'ecdh-sha2-nistp384'],
+  serverHostKey: ['ssh-ed25519'],
+  cipher: ['aes256-gcm@openssh.com', 'aes128-gcm@openssh.com', 'aes256-ctr', 'aes128-ctr'],
+  hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com', 'hmac-sha2-256', 'hmac-sha2-512'],
+  compress: ['none'],
+};
+
+/** A client that says nothing is asked this often, and has gone when it leaves so many questions unanswered. */
+const KEEP_ALIVE = { keepaliveInterval: 30_000, keepaliveCountMax: 3 };
+
+export interface SshServer {
+  /** As a known_hosts file has it. */
+  hostKey: string;
+  serve(socket: Socket, deps: ConnectionDeps): void;
+}
+
+/** A TCP connection to one port of ours has this to itself. */
+const keyOf = (address: string | undefined, port: number | undefined) => `${address} ${port}`;
+
+/** @throws VmcError 'bad-data' when the host key cannot be used. */
+export async function makeSshServer(stateDir: string): Promise<SshServer> {
+  const { privateKey, publicKey } = await loadHostKey(stateDir);
+  const waiting = new Map<string, { socket: Socket; deps: ConnectionDeps }>();
+  const server = new ssh2.Server({ hostKeys: [privateKey], algorithms: ALGORITHMS, ident: 'vmc', ...KEEP_ALIVE });
+  server.on('connection', (connection, { ip, port }) => {
+    const key = keyOf(ip, port);
+    const found = waiting.get(key);
+    waiting.delete(key);
+    if (found === undefined) return void connection.end();
+    new SshConnection(connection, found.socket, found.deps);
+  });
+  return {
+    hostKey: publicKey,
+    serve(socket, deps) {
+      const key = keyOf(socket.remoteAddress, socket.remotePort);
+      waiting.set(key, { socket, deps });
+      socket.once('close', () => waiting.delete(key));
+      server.injectSocket(socket);
+    },
+  };
+}
