@@ -19,6 +19,7 @@ import { peopleHandlers } from './machines/people-handlers.ts';
 import { mayReach as isReachable } from './machines/reach.ts';
 import { Settler } from './machines/settle.ts';
 import { vmHandlers } from './machines/vm-handlers.ts';
+import { endpointFamilies } from './metrics/endpoint-families.ts';
 import { serveMetrics } from './metrics/metrics-server.ts';
 import { processMetrics } from './metrics/process-metrics.ts';
 import { relayFamilies } from './metrics/relay-families.ts';
@@ -194,7 +195,11 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
     upgrades.serve(app.server);
     await app.listen({ host: config.listen.address, port: config.listen.port });
     const { address, port } = config.metrics;
-    const collect = () => [...relayFamilies({ metrics, frontDoor, heartbeat }), ...processMetrics()];
+    const collect = () => [
+      ...relayFamilies({ metrics, frontDoor, heartbeat }),
+      ...endpointFamilies(endpoints.metrics),
+      ...processMetrics(),
+    ];
     if (port !== undefined) metricsServer = await serveMetrics({ address, port }, collect);
   } catch (error) {
     await close();

@@ -5,6 +5,7 @@ import { makeProgram, runProgram } from '../shared/cli/program.ts';
 import { addAccountCommands } from './account/commands.ts';
 import { addKeyCommands } from './account/key-commands.ts';
 import { addDriveCommands } from './drive/commands.ts';
+import { addEndpointCommands } from './endpoint/commands.ts';
 import { addHostCommands } from './host/commands.ts';
 import type { ConnectIo } from './io.ts';
 import { descriptor } from './options.ts';
@@ -24,6 +25,7 @@ export function connectProgram(io: ConnectIo): Command {
   addVmCommands(program, io);
   addDriveCommands(program, io);
   addTunnelCommand(program, io);
+  addEndpointCommands(program, io);
   return program;
 }
 

@@ -26,7 +26,7 @@ export interface AccountDeps {
   now: () => number;
   sessionHours: number;
   challenges: Challenges;
-  /** A person signed out: what hangs on the session ends. */
+  /** By sign-out, or to make place for a newer one: what hangs on the session ends. */
   sessionEnded(sessionId: string): Promise<void>;
 }
 
@@ -88,11 +88,12 @@ export function accountHandlers(deps: AccountDeps): AccountHandlers {
         );
       const session = makeSessionToken();
       const expiresAt = now() + Math.round(deps.sessionHours * 3_600_000);
-      store.transaction(() => {
+      const displaced = store.transaction(() => {
         store.sessions.removeExpired(now());
         store.sessions.add(session, account.userId, expiresAt);
-        store.sessions.keepNewest(account.userId, MAX_SESSIONS);
+        return store.sessions.keepNewest(account.userId, MAX_SESSIONS);
       });
+      await Promise.all(displaced.map((id) => deps.sessionEnded(id)));
       request.actor = account.userId;
       return { session, expiresAt, user: describeUser(account) };
     },

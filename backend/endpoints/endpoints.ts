@@ -3,7 +3,8 @@ import { randomInt } from 'node:crypto';
 import { VmcError } from '../../shared/errors.ts';
 import { isErrno } from '../../shared/files.ts';
 import { makeId } from '../store/hashes.ts';
-import { Endpoint, type EndpointOptions } from './endpoint.ts';
+import { Endpoint, type EndpointOptions, type EndpointUse } from './endpoint.ts';
+import { EndpointMetrics } from './endpoint-metrics.ts';
 
 export interface EndpointLimits {
   address: string;
@@ -24,52 +25,84 @@ export interface EndpointRequest {
   target: EndpointOptions['target'];
 }
 
-interface Entry {
+interface Entry extends EndpointRequest {
   endpointId: string;
   port: number;
-  userId: string;
-  sessionId: string;
-  vmId: string;
+  openedAt: number;
   /** Undefined until it listens. */
   endpoint: Endpoint | undefined;
   /** Set when it had to close before it listened. */
   cancelled: boolean;
 }
 
+export interface EndpointState extends EndpointUse {
+  endpointId: string;
+  userId: string;
+  vmId: string;
+  port: number;
+  sourceAddress: string;
+  openedAt: number;
+  expiresAt: number;
+}
+
 export class Endpoints {
+  readonly metrics = new EndpointMetrics();
   readonly #limits: EndpointLimits;
   readonly #now: () => number;
-  readonly #byPort = new Map<number, Entry>();
+  /** From the moment that one is asked for, so that what ends it then finds it. */
+  readonly #entries = new Map<string, Entry>();
 
   constructor(limits: EndpointLimits, now: () => number) {
     this.#limits = limits;
     this.#now = now;
   }
 
-  /** @throws VmcError 'limit' when the person has enough of them or no port is free. */
-  async open(request: EndpointRequest): Promise<{ endpointId: string; port: number; expiresAt: number }> {
+  /** @throws VmcError 'limit' when the person has enough of them or no port is free, 'cancelled' when it had to close meanwhile. */
+  async open(request: EndpointRequest): Promise<EndpointState> {
     const { firstPort, lastPort, perUser } = this.#limits;
-    const mine = [...this.#byPort.values()].filter((entry) => entry.userId === request.userId);
+    const mine = [...this.#entries.values()].filter((entry) => entry.userId === request.userId);
     if (mine.length >= perUser)
-      throw new VmcError('limit', `You have ${mine.length} endpoints open.`, 'Close one, or end a tunnel.');
-    const ports = lastPort - firstPort + 1;
-    const start = randomInt(ports);
-    for (let i = 0; i < ports; i++) {
-      const port = firstPort + ((start + i) % ports);
-      if (this.#byPort.has(port)) continue;
-      const entry = await this.#listen(port, request);
-      if (entry === undefined) continue; // another program has that port
-      return { endpointId: entry.endpointId, port, expiresAt: request.expiresAt };
+      throw new VmcError(
+        'limit',
+        `You have ${mine.length} endpoints open.`,
+        'Close one: connect endpoint list shows them.',
+      );
+    const endpointId = makeId('ep-', 6);
+    const openedAt = this.#now();
+    const entry: Entry = { ...request, endpointId, port: 0, openedAt, endpoint: undefined, cancelled: false };
+    this.#entries.set(endpointId, entry); // before the first await
+    try {
+      const ports = lastPort - firstPort + 1;
+      const start = randomInt(ports);
+      for (let i = 0; i < ports; i++) {
+        const port = firstPort + ((start + i) % ports);
+        if ([...this.#entries.values()].some((other) => other.port === port)) continue;
+        entry.port = port;
+        entry.endpoint = await this.#listen(entry);
+        if (entry.cancelled) throw new VmcError('cancelled', 'The endpoint was closed while it was being opened.');
+        if (entry.endpoint !== undefined) return describe(entry, entry.endpoint);
+      }
+      throw new VmcError('limit', 'All ports for endpoints are in use.', 'Try again when a tunnel has ended.');
+    } catch (error) {
+      await entry.endpoint?.close();
+      this.#entries.delete(endpointId);
+      throw error;
     }
-    throw new VmcError('limit', 'All ports for endpoints are in use.', 'Try again when a tunnel has ended.');
   }
 
-  find(endpointId: string): { userId: string; vmId: string } | undefined {
-    return this.#entry(endpointId);
+  find(endpointId: string): EndpointState | undefined {
+    const entry = this.#entries.get(endpointId);
+    return entry?.endpoint && describe(entry, entry.endpoint);
   }
 
+  /** Those that listen, oldest first. */
+  list(): EndpointState[] {
+    return [...this.#entries.values()].flatMap((entry) => (entry.endpoint ? [describe(entry, entry.endpoint)] : []));
+  }
+
+  /** Cuts its streams. One that is not there is fine. */
   async close(endpointId: string): Promise<void> {
-    await this.#close(this.#entry(endpointId));
+    await this.#closeWhere((entry) => entry.endpointId === endpointId);
   }
 
   /** At sign-out. */
@@ -90,45 +123,45 @@ export class Endpoints {
     await this.#closeWhere(() => true);
   }
 
-  async #listen(port: number, request: EndpointRequest): Promise<Entry | undefined> {
-    const { userId, sessionId, vmId, sourceAddress, target } = request;
-    const endpointId = makeId('ep-', 6);
-    const entry: Entry = { endpointId, port, userId, sessionId, vmId, endpoint: undefined, cancelled: false };
-    this.#byPort.set(port, entry); // reserved before the first await
+  /** @returns undefined when another program has that port. */
+  async #listen(entry: Entry): Promise<Endpoint | undefined> {
+    const { endpointId, port, sourceAddress, target, expiresAt } = entry;
+    const { metrics } = this;
     try {
-      entry.endpoint = await Endpoint.listen({
+      const endpoint = await Endpoint.listen({
         address: this.#limits.address,
         port,
         sourceAddress,
         target,
         maxStreams: this.#limits.streams,
         idleMs: this.#limits.idleSeconds * 1000,
-        maxMs: Math.max(0, request.expiresAt - this.#now()),
-        closed: () => this.#byPort.delete(port),
+        maxMs: Math.max(0, expiresAt - this.#now()),
+        metrics,
+        closed: () => {
+          metrics.endpoints--;
+          this.#entries.delete(endpointId);
+        },
       });
+      metrics.endpoints++;
+      metrics.endpointsTotal++;
+      return endpoint;
     } catch (error) {
-      this.#byPort.delete(port);
       if (isErrno(error, 'EADDRINUSE') || isErrno(error, 'EACCES')) return undefined;
       throw error;
     }
-    if (entry.cancelled) {
-      await entry.endpoint.close();
-      throw new VmcError('cancelled', 'The endpoint was closed while it was being opened.');
-    }
-    return entry;
-  }
-
-  #entry(endpointId: string): Entry | undefined {
-    return [...this.#byPort.values()].find((entry) => entry.endpointId === endpointId);
   }
 
   async #closeWhere(match: (entry: Entry) => boolean): Promise<void> {
-    await Promise.all([...this.#byPort.values()].filter(match).map((entry) => this.#close(entry)));
+    await Promise.all(
+      [...this.#entries.values()].filter(match).map((entry) => {
+        entry.cancelled = true; // open() looks at it when it comes back from listening
+        return entry.endpoint?.close();
+      }),
+    );
   }
+}
 
-  async #close(entry: Entry | undefined): Promise<void> {
-    if (entry === undefined) return;
-    entry.cancelled = true;
-    await entry.endpoint?.close();
-  }
+function describe(entry: Entry, endpoint: Endpoint): EndpointState {
+  const { endpointId, userId, vmId, port, sourceAddress, openedAt, expiresAt } = entry;
+  return { endpointId, userId, vmId, port, sourceAddress, openedAt, expiresAt, ...endpoint.use };
 }

@@ -1,13 +1,15 @@
 /** Endpoints: a port for one person, from one address, to port 22 of a VM that they may reach (B3). */
 import { VmcError } from '../../shared/errors.ts';
-import type { Handlers } from '../rest/handler.ts';
+import { type Handlers, unauthenticated } from '../rest/handler.ts';
+import { isAdmin } from '../rest/sessions.ts';
 import type { VmRow } from '../store/vms.ts';
 import { type MachineDeps, reachableVm } from './deps.ts';
+import { mayReach } from './reach.ts';
 
-type EndpointHandlers = Pick<Handlers, 'endpointOpen' | 'endpointClose'>;
+type EndpointHandlers = Pick<Handlers, 'endpointOpen' | 'endpointList' | 'endpointClose'>;
 
 export function endpointHandlers(deps: MachineDeps): EndpointHandlers {
-  const { store, endpoints } = deps;
+  const { store, endpoints, now } = deps;
   return {
     async endpointOpen({ params: { vmId } }, request) {
       const { account, session } = request.caller;
@@ -19,20 +21,28 @@ export function endpointHandlers(deps: MachineDeps): EndpointHandlers {
           `The VM ${vm.name} cannot be reached: ${status === undefined ? 'its host has not reported it' : `it is ${status.state}`}.`,
           'Start it, and wait until it is ready: connect vm list',
         );
-      const sourceAddress = request.address;
-      const opened = await endpoints.open({
-        userId: account.userId,
+      const { userId } = account;
+      // Asked once more for each stream: what took somebody's way to the VM also closes their endpoints, but must not have to.
+      const mayStill = () => store.sessions.isOpen(session.id, now()) && mayReach(store, userId, vmId);
+      if (!mayStill()) throw unauthenticated(); // the session ended while this request arrived
+      return endpoints.open({
+        userId,
         sessionId: session.id,
         vmId,
-        sourceAddress,
+        sourceAddress: request.address,
         expiresAt: session.expiresAt,
-        target: () => targetOf(deps, vm),
+        target: () => (mayStill() ? targetOf(deps, vm) : undefined),
       });
-      return { ...opened, sourceAddress };
+    },
+
+    async endpointList(_input, { account }) {
+      const all = endpoints.list();
+      return { endpoints: isAdmin(account) ? all : all.filter((it) => it.userId === account.userId) };
     },
 
     async endpointClose({ params: { endpointId } }, { account }) {
-      if (endpoints.find(endpointId)?.userId !== account.userId)
+      const found = endpoints.find(endpointId);
+      if (found === undefined || !(found.userId === account.userId || isAdmin(account)))
         throw new VmcError('not-found', `You have no endpoint ${endpointId}.`, 'It may have closed by itself.');
       await endpoints.close(endpointId);
       return {};

@@ -1,10 +1,11 @@
 /** Every REST route. Errors are `{error: {code, message, hint?}}` with the HTTP status of `ERROR_STATUS`. */
 import type { ErrorCode } from '../errors.ts';
 import { accountRoutes } from './accounts.ts';
+import { endpointRoutes } from './endpoints.ts';
 import { machineRoutes } from './machines.ts';
 import { vmPeopleRoutes } from './vm-people.ts';
 
-export const routes = { ...accountRoutes, ...machineRoutes, ...vmPeopleRoutes };
+export const routes = { ...accountRoutes, ...machineRoutes, ...endpointRoutes, ...vmPeopleRoutes };
 
 /** Codes that do not appear are 500. */
 export const ERROR_STATUS: Partial<Record<ErrorCode, number>> = {

@@ -1,16 +1,14 @@
-/** Hosts, VMs, drives and endpoints. */
+/** Hosts, VMs and drives. */
 import * as z from 'zod';
 import { domainStateSchema, driveFormatSchema, driveSizeSchema, hostReportSchema } from '../agent-api/index.ts';
 import { publicIdentitySchema } from '../identity/public-identity.ts';
 import {
   base64Schema,
   driveIdSchema,
-  endpointIdSchema,
   hostIdSchema,
   imageNameSchema,
   ipv4Schema,
   nameSchema,
-  portSchema,
   userIdSchema,
   vmIdSchema,
 } from '../names.ts';
@@ -192,29 +190,6 @@ export const machineRoutes = {
         .max(MAX_RELAYS),
       expiresAt: z.number().int(),
     }),
-  }),
-  endpointOpen: defineRoute({
-    method: 'POST',
-    path: '/v1/vms/:vmId/endpoints',
-    summary: "Open a port that leads to the VM's port 22, for the caller's address only",
-    auth: 'user',
-    params: vmParam,
-    body: none,
-    result: z.object({
-      endpointId: endpointIdSchema,
-      port: portSchema,
-      sourceAddress: z.string(),
-      expiresAt: z.number().int(),
-    }),
-  }),
-  endpointClose: defineRoute({
-    method: 'DELETE',
-    path: '/v1/endpoints/:endpointId',
-    summary: 'Close an endpoint and its streams',
-    auth: 'user',
-    params: z.strictObject({ endpointId: endpointIdSchema }),
-    body: none,
-    result: z.object({}),
   }),
   driveCreate: defineRoute({
     method: 'POST',

@@ -1,40 +1,19 @@
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
 import t from 'tap';
 import { Endpoints } from '../../../backend/endpoints/endpoints.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
+import { exchange, startPeer } from './endpoint-peers.ts';
 import { Fixture, until } from './fixture.ts';
 
 interface Tap {
   teardown(work: () => unknown): void;
 }
 
-async function echoServer(t: Tap): Promise<{ server: Server; port: number }> {
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
-    socket.on('error', () => {});
-    socket.pipe(socket);
-  });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => server.close());
-  const address = server.address();
-  return { server, port: typeof address === 'object' && address !== null ? address.port : 0 };
-}
-
-/** Sends and half-closes; resolves with all that came back, rejects when it was cut. */
-function exchange(port: number, bytes: Uint8Array, localAddress = '127.0.0.1'): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    const socket = connect({ host: '127.0.0.1', port, localAddress, allowHalfOpen: true });
-    socket.on('data', (chunk: Buffer) => chunks.push(chunk));
-    socket.on('error', reject);
-    socket.on('end', () => resolve(Buffer.concat(chunks)));
-    socket.end(bytes);
-  });
-}
-
 const limits = {
   address: '127.0.0.1',
-  firstPort: 36200,
-  lastPort: 36203,
+  firstPort: 26200,
+  lastPort: 26203,
   idleSeconds: 600,
   perUser: 3,
   streams: 2,
@@ -55,7 +34,7 @@ function endpointsFor(t: Tap, changes: Partial<typeof limits> = {}): Endpoints {
 }
 
 t.test('B3: only the pinned address gets through; half-close and 8 MiB survive', async (t) => {
-  const echo = await echoServer(t);
+  const echo = await startPeer(t);
   const { port } = await endpointsFor(t).open(request(echo.port));
   const bytes = Buffer.from(crypto.getRandomValues(new Uint8Array(65_536)));
   const much = Buffer.concat(Array<Buffer>(128).fill(bytes));
@@ -64,7 +43,7 @@ t.test('B3: only the pinned address gets through; half-close and 8 MiB survive',
 });
 
 t.test('B3: streams are bounded, and so are endpoints of a person and ports', async (t) => {
-  const echo = await echoServer(t);
+  const echo = await startPeer(t);
   const endpoints = endpointsFor(t);
   const { port, endpointId } = await endpoints.open(request(echo.port));
   const held: Socket[] = [];
@@ -87,14 +66,14 @@ t.test('B3: streams are bounded, and so are endpoints of a person and ports', as
 });
 
 t.test('B3: closes when unused, at the end of the session, and with its VM', async (t) => {
-  const echo = await echoServer(t);
+  const echo = await startPeer(t);
   const endpoints = endpointsFor(t, { idleSeconds: 0.1 });
   const idle = await endpoints.open(request(echo.port));
   t.same(endpoints.find(idle.endpointId)?.vmId, 'vm-1');
   await until(() => endpoints.find(idle.endpointId) === undefined);
   await t.rejects(exchange(idle.port, Buffer.from('x')), { code: 'ECONNREFUSED' });
 
-  const lasting = endpointsFor(t, { firstPort: 36210, lastPort: 36213 });
+  const lasting = endpointsFor(t, { firstPort: 26210, lastPort: 26213 });
   const ending = await lasting.open({ ...request(echo.port), expiresAt: Date.now() + 100 });
   await until(() => lasting.find(ending.endpointId) === undefined);
   const one = await lasting.open({ ...request(echo.port), sessionId: 'session-2' });
@@ -107,8 +86,8 @@ t.test('B3: closes when unused, at the end of the session, and with its VM', asy
 });
 
 t.test('a VM that is away: the stream is cut, the endpoint stays', async (t) => {
-  const echo = await echoServer(t);
-  const endpoints = endpointsFor(t, { firstPort: 36220, lastPort: 36223 });
+  const echo = await startPeer(t);
+  const endpoints = endpointsFor(t, { firstPort: 26220, lastPort: 26223 });
   let target: { host: string; port: number } | undefined = { host: '127.0.0.1', port: 1 };
   const { port } = await endpoints.open({ ...request(0), target: () => target });
   t.equal((await exchange(port, Buffer.from('x')).catch(() => Buffer.alloc(0))).length, 0, 'nobody listens');
@@ -119,7 +98,7 @@ t.test('a VM that is away: the stream is cut, the endpoint stays', async (t) => 
 });
 
 t.test('B3: through rest: pinned to the caller, closed by hand and at sign-out', async (t) => {
-  const echo = await echoServer(t);
+  const echo = await startPeer(t);
   const fixture = await Fixture.start(t);
   const alice = await fixture.firstPerson();
   const { agent } = await fixture.host(alice);
@@ -143,16 +122,43 @@ t.test('B3: through rest: pinned to the caller, closed by hand and at sign-out',
   await t.rejects(open(), { code: 'wrong-state', message: /off/ });
 });
 
+t.test('B3: small messages by turns do not wait for acknowledgements, as the start of TLS is', async (t) => {
+  const peer = await startPeer(t, (socket) => {
+    let heard = 0;
+    socket.on('data', (chunk: Buffer) => {
+      heard += chunk.length;
+      if (heard % 2 !== 0) return;
+      socket.write('a');
+      setImmediate(() => socket.write('b'));
+    });
+  });
+  const { port } = await endpointsFor(t, { firstPort: 26230, lastPort: 26233 }).open(request(peer.port));
+  const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+  t.teardown(() => socket.destroy());
+  const times: number[] = [];
+  for (let round = 0; round < 41; round++) {
+    const started = performance.now();
+    socket.write('1');
+    setImmediate(() => socket.write('2'));
+    for (let got = 0; got < 2; ) got += ((await once(socket, 'data')) as [Buffer])[0].length;
+    times.push(performance.now() - started);
+  }
+  const median = times.sort((a, b) => a - b)[20] ?? 0;
+  // A delayed acknowledgement takes 40 ms, once in each direction.
+  t.ok(median < 30, `${median} ms`);
+});
+
+t.test('B3: what the far side is sent before it has accepted arrives first', async (t) => {
+  const echo = await startPeer(t);
+  const { port } = await endpointsFor(t, { firstPort: 26240, lastPort: 26243 }).open(request(echo.port));
+  const early = Buffer.alloc(300_000, 'early');
+  t.ok((await exchange(port, early)).equals(early));
+});
+
 t.test('B3: a cut on the far side is a cut on the near side, not an end', async (t) => {
-  const server = createServer((socket) => {
-    socket.on('error', () => {});
+  const peer = await startPeer(t, (socket) => {
     socket.once('data', () => socket.write('half of it', () => socket.resetAndDestroy()));
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  t.teardown(() => server.close());
-  const address = server.address();
-  const { port } = await endpointsFor(t).open(
-    request(typeof address === 'object' && address !== null ? address.port : 0),
-  );
+  const { port } = await endpointsFor(t).open(request(peer.port));
   await t.rejects(exchange(port, Buffer.from('give')), { code: 'ECONNRESET' });
 });
