@@ -16,7 +16,7 @@ Walks the whole path with a real VM in network namespaces of its own, as root on
 
   --json   one JSON object on stdout instead of the table; progress goes to stderr
   --keep   leave everything running, and print the commands to look around and to remove it
-  --clean  remove what an earlier run left, and do nothing else
+  --clean  remove what an earlier run left or kept, and do nothing else
 `;
 
 interface Options {
@@ -67,8 +67,10 @@ async function walk(options: Options, out: NodeJS.WriteStream): Promise<number> 
     if (!(error instanceof VmcError)) out.write(`${error instanceof Error ? error.stack : error}\n`);
   }
   const keep = options.keep && report.error === undefined;
-  if (keep) undo.commit();
-  else await tidyUp(undo, out);
+  if (keep) {
+    await lab.keep();
+    undo.commit();
+  } else await tidyUp(undo, out);
   report.seconds = Math.round((performance.now() - started) / 10) / 100;
   report.ok = isOk(report);
   process.stdout.write(options.json ? `${JSON.stringify(report)}\n` : `\n${reportTable(report)}\n`);

@@ -36,7 +36,7 @@ export interface DemoContext {
   report: DemoReport;
   undo: Undo;
   signal: AbortSignal;
-  /** Leave the VM running, its drive open. */
+  /** Leave the VM running, its drive open. Nothing that is left hangs on this process. */
   keep: boolean;
 }
 
@@ -176,7 +176,7 @@ export async function runDemo(context: DemoContext): Promise<void> {
       await connect('drive', 'open', DRIVE);
       const again = await user.tunnel(VM, VM_PORT, undo, signal);
       const file = await new VmProgram(user, again).request('GET', `/file?path=${MOUNT}/kept`);
-      if (!keep) await again.close();
+      await again.close();
       return {
         sameIdentity,
         sameData: file.equals(kept),

@@ -1,6 +1,7 @@
 /** Searches the whole site for secrets, and plants a text in every kind of place first, so that the search can fail. */
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Site } from '../lab/site.ts';
@@ -42,7 +43,10 @@ export async function plantEverywhere(
   // what someone asks for lands in the log of the backend
   await user.curl(['--insecure', `${site.backendUrlForUser}/v1/${text(planted.hostLogs)}`]).catch(() => {}); // 404, which is logged
   const child = spawn('sleep', ['600'], { env: { PLANTED: text(planted.hostProcesses) }, stdio: 'ignore' });
+  child.unref(); // `--keep` ends without it
   undo.add('the planted process', () => void child.kill('SIGKILL'));
+  await once(child, 'spawn');
+  await site.lab.addProcess(child.pid as number);
   await vm.request('POST', '/plant-in-log', planted.vmLogs.bytes);
   await vm.request('POST', '/plant-in-process', planted.vmProcesses.bytes);
   return planted;

@@ -17,8 +17,10 @@ export type ProcessId = z.infer<typeof LabProcessId>;
 const LAB_ID = /^[a-z0-9]{4,12}$/;
 const State = z.object({
   id: z.string().regex(LAB_ID),
-  /** The process whose run this is. While it lives, this is no leftover. */
+  /** The process whose run this is. While it lives, this is no leftover, unless it is kept. */
   owner: LabProcessId,
+  /** Left running on purpose, until somebody cleans up or the next run begins. */
+  kept: z.boolean().default(false),
   processes: z.array(LabProcessId),
   namespaces: z.array(z.string().regex(/^vmc-[a-z0-9]{4,12}-[a-z]+$/)),
 });
@@ -79,6 +81,12 @@ export class Lab {
     await this.#write();
   }
 
+  /** From here on it is the next one's to remove, also while this process goes on. */
+  async keep(): Promise<void> {
+    this.#state.kept = true;
+    await this.#write();
+  }
+
   /** Ends and removes all that is still recorded, then the folder. Doing it twice is fine. */
   async remove(): Promise<void> {
     await this.#written;
@@ -101,20 +109,14 @@ export async function openLab(options: { id?: string; parent?: string } = {}): P
   const startTime = await startTimeOf(process.pid);
   if (startTime === undefined) throw new VmcError('internal', 'This process is not in /proc');
   const folder = join(options.parent ?? DEFAULT_PARENT, `vmc-lab-${id}`);
-  const state: State = { id, owner: { pid: process.pid, startTime }, processes: [], namespaces: [] };
+  const state: State = { id, owner: { pid: process.pid, startTime }, kept: false, processes: [], namespaces: [] };
   await makeFolder(folder, 0o700);
   await writeAtomic(join(folder, 'state.json'), `${JSON.stringify(state)}\n`, 0o600);
   return new Lab(folder, state);
 }
 
-/**
- * Removes what runs whose process is gone have left. @returns their ids.
- * `includingAlive` also removes runs that live on purpose (`--keep`), by id.
- */
-export async function removeLeftovers(
-  parent = DEFAULT_PARENT,
-  includingAlive: readonly string[] = [],
-): Promise<string[]> {
+/** Removes what is kept, and what runs whose process is gone have left. @returns their ids. */
+export async function removeLeftovers(parent = DEFAULT_PARENT): Promise<string[]> {
   const removed: string[] = [];
   for (const name of (await readdir(parent)).sort()) {
     const id = FOLDER.exec(name)?.[1];
@@ -124,7 +126,7 @@ export async function removeLeftovers(
     const state = State.safeParse(parseJson(text));
     // A folder without a record of ours is not ours to remove.
     if (!state.success || state.data.id !== id) continue;
-    if ((await isAlive(state.data.owner)) && !includingAlive.includes(id)) continue;
+    if (!state.data.kept && (await isAlive(state.data.owner))) continue;
     await removeRecorded(state.data);
     await rm(folder, { recursive: true, force: true });
     removed.push(id);

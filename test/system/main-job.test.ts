@@ -23,15 +23,27 @@ function startDemo() {
 
 const firstLine = (stdout: string) => JSON.parse(stdout.split('\n')[0] ?? '') as DemoReport;
 
-/** What a run of the demo could leave on this machine; what somebody else had there before does not count. */
-async function traces(): Promise<string[]> {
+/** What runs of the demo have on this machine, by the lab's id. */
+async function traces(): Promise<{ lab: string; what: string }[]> {
   const { stdout } = await run({ file: 'ip', args: ['netns', 'list'], timeoutMs: 10_000 });
-  const namespaces = stdout.split('\n').filter((line) => line.startsWith('vmc-'));
-  const folders = readdirSync('/var/tmp').filter((name) => name.startsWith('vmc-lab-'));
-  const processes = readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => commandLine(pid).includes('/vmc-lab-'));
-  return [...namespaces, ...folders, ...processes.map((pid) => `process ${pid}`)];
+  const found = [
+    ...stdout.split('\n').flatMap((line) => labIn(/^vmc-([a-z0-9]+)-/, line, `namespace ${line}`)),
+    ...readdirSync('/var/tmp').flatMap((name) => labIn(/^vmc-lab-([a-z0-9]+)$/, name, `folder ${name}`)),
+  ];
+  for (const pid of readdirSync('/proc').filter((name) => /^\d+$/.test(name)))
+    found.push(...labIn(/\/vmc-lab-([a-z0-9]+)/, commandLine(pid), `process ${pid}`));
+  return found;
+}
+
+function labIn(pattern: RegExp, text: string, what: string): { lab: string; what: string }[] {
+  const lab = pattern.exec(text)?.[1];
+  return lab === undefined ? [] : [{ lab, what }];
+}
+
+/** Begins to watch. @returns asks what labs have left that were not there then: others may run theirs beside this test. */
+async function watchTraces(): Promise<() => Promise<{ lab: string; what: string }[]>> {
+  const before = new Set((await traces()).map(({ lab }) => lab));
+  return async () => (await traces()).filter(({ lab }) => !before.has(lab));
 }
 
 function commandLine(pid: string): string {
@@ -43,7 +55,7 @@ function commandLine(pid: string): string {
 }
 
 t.test('stopped half way, it removes all that it started', async (t) => {
-  const before = new Set(await traces());
+  const left = await watchTraces();
   const { child, exited, lines } = startDemo();
   const stdout = text(child.stdout as Readable);
   for await (const line of lines)
@@ -57,14 +69,11 @@ t.test('stopped half way, it removes all that it started', async (t) => {
   const { ok, error } = firstLine(await stdout); // npm adds an object of its own when a script fails
   t.equal(ok, false);
   t.equal(error?.code, 'cancelled');
-  t.strictSame(
-    (await traces()).filter((trace) => !before.has(trace)),
-    [],
-  );
+  t.strictSame(await left(), [], 'nothing is left');
 });
 
 t.test('the main job on a real VM', async (t) => {
-  const before = new Set(await traces());
+  const left = await watchTraces();
   const { child, exited, lines } = startDemo();
   lines.on('line', (line) => t.comment(line));
   const stdout = await text(child.stdout as Readable);
@@ -79,9 +88,5 @@ t.test('the main job on a real VM', async (t) => {
   t.match(secrets, { planted: true, found: 0 }, 'C2: no secret where nobody may see it');
   t.match(reboot, { sameIdentity: true, sameData: true }, 'C3, C7: the same after a restart');
   t.ok(vm !== undefined && vm.rssBytes <= 80 * 1024 ** 2, `idle memory of vmc: ${vm?.rssBytes}`);
-  t.strictSame(
-    (await traces()).filter((trace) => !before.has(trace)),
-    [],
-    'nothing is left',
-  );
+  t.strictSame(await left(), [], 'nothing is left');
 });

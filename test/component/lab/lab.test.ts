@@ -115,6 +115,36 @@ t.test('leftovers of a crashed run are removed; what is alive or someone else’
   t.strictSame(await removeLeftovers(parent), [], 'twice is fine');
 });
 
+t.test('what is kept goes with the next cleaning, whether its process lives, is a zombie or is gone', async (t) => {
+  const parent = t.testdir({});
+  const mine = await openLab({ parent });
+  t.teardown(() => mine.remove());
+  const child = await startProcess({ lab: mine, name: 'x', argv: ['sleep', '60'], logFile: join(parent, 'x.log') });
+  t.strictSame(await removeLeftovers(parent), [], 'not before it is kept');
+  t.ok(child.running);
+  await mine.keep();
+  t.strictSame(await removeLeftovers(parent), [mine.id], 'its process is this one, and lives');
+  t.equal(await child.ended, 'signal SIGTERM');
+
+  // The shell becomes a program that never asks how its child ended: the kernel keeps the child as a zombie.
+  const script = `
+    import { openLab } from ${JSON.stringify(new URL('../../../lab/leftovers.ts', import.meta.url).href)};
+    console.log((await openLab({ parent: ${JSON.stringify(parent)} })).id + ' ' + process.pid);`;
+  const careless = spawn(
+    'sh',
+    ['-c', '"$0" "$@" & exec sleep 60', process.execPath, '--input-type=module-typescript', '-e', script],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  );
+  t.teardown(() => careless.kill('SIGKILL'));
+  const [said] = (await once(careless.stdout, 'data')) as [Buffer];
+  const [id = '', pid = ''] = said.toString().trim().split(' ');
+  const stateOf = async () => /^State:\s+(\S)/m.exec(await readFile(`/proc/${pid}/status`, 'utf8'))?.[1];
+  while ((await stateOf()) !== 'Z') await new Promise((resolve) => setTimeout(resolve, 10));
+  t.strictSame(await removeLeftovers(parent), [id], 'a zombie runs nothing');
+});
+
 t.test('a pid that now belongs to someone else is never touched', async (t) => {
   const other = spawn('sleep', ['60'], { stdio: 'ignore' });
   await once(other, 'spawn');
