@@ -22,6 +22,7 @@ const CASES: readonly Case[] = [
 
 /** A GiB for each second wanted: about a second at the speed of these peers. */
 const GIB_A_SECOND = 4;
+const WARM_UP_PART = 0.25;
 
 /** Name of one figure of the rows in the report. */
 export const rowFigure = (peer: string, streams: number, direction: Direction, figure: string): string =>
@@ -42,7 +43,7 @@ function bulkCase(name: string, start: StartPeer, { streams, direction }: Case):
       const load = await startLoad(site);
       const peer = await start(site);
       const bytes = Math.ceil(transferBytes(site.settings.seconds * GIB_A_SECOND) / streams);
-      await transfer(load, peer, { streams, direction, bytes, hashed: true });
+      await transfer(load, peer, { streams, direction, bytes: Math.ceil(bytes * WARM_UP_PART), hashed: true });
       const figure = (what: string) => rowFigure(name, streams, direction, what);
       return async () => {
         const { seconds, cpu } = await transfer(load, peer, { streams, direction, bytes });

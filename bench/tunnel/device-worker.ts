@@ -5,6 +5,7 @@ import { openStream } from '../../connect/tunnel/open-stream.ts';
 import { sha256HexSchema } from '../../shared/names.ts';
 import { certificateSha256, makeCertificate } from '../../shared/net/certificate.ts';
 import { serveWorker } from '../serve-worker.ts';
+import { liveBytes } from './live-bytes.ts';
 
 const forwardSchema = z.strictObject({
   port: z.int(),
@@ -16,6 +17,8 @@ const forwardSchema = z.strictObject({
 const certificate = makeCertificate('bench', 'clientAuth', 1, new Date());
 
 serveWorker({
+  liveBytes,
+
   certificate: () => certificateSha256(certificate.certificatePem),
 
   /** @returns local ports, all of which lead to the same one of the VM. */

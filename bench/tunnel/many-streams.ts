@@ -5,7 +5,9 @@ import * as z from 'zod';
 import { VmcError } from '../../shared/errors.ts';
 import { residentBytes } from '../machine.ts';
 import type { Site } from '../site.ts';
+import { median } from '../statistics.ts';
 import type { Measurement } from '../suite.ts';
+import { WITH_GC } from './live-bytes.ts';
 import { churn, startLoad } from './load.ts';
 import { startOurEnds } from './our-peer.ts';
 
@@ -54,38 +56,49 @@ export const streamsInARow: Measurement = {
   async start(site) {
     const count = site.settings.inARow;
     const load = await startLoad(site);
-    const { vm, device, doorPort, forward } = await startOurEnds(site, 'in-a-row');
+    const { vm, device, doorPort, forward } = await startOurEnds(site, 'in-a-row', [WITH_GC]);
     const ports = await forward(doorPort, 1);
     const go = (streams: number) => churn(load, { ports, count: streams, atOnce: 1, pauseMs: 0 });
-    const look = async () => ({
-      vmBytes: (await residentBytes(vm.pid)).rss,
-      deviceBytes: (await residentBytes(device.pid)).rss,
+    const look = async (): Promise<Held> => ({
+      vm: await vm.ask('liveBytes', {}, z.number()),
+      device: await device.ask('liveBytes', {}, z.number()),
+      vmResident: (await residentBytes(vm.pid)).rss,
+      deviceResident: (await residentBytes(device.pid)).rss,
       files: (await filesOf(vm.pid)) + (await filesOf(device.pid)),
     });
     return async () => {
-      await go(WARM_UP);
+      await go(Math.ceil(count / 10));
+      await settle(site, count);
       const before = await look();
-      const first = await go(Math.ceil(count / 2));
-      const half = await look();
-      const second = await go(Math.ceil(count / 2));
+      const { seconds, milliseconds } = await go(count);
       await settle(site, count);
       const after = await look();
       if (after.files > before.files + SPARE_FILES)
         throw new VmcError('bad-data', `${after.files - before.files} files more are open than before the streams.`);
       return {
-        streamsInARow: first.milliseconds.length + second.milliseconds.length,
-        inARowSeconds: first.seconds + second.seconds,
-        inARowSlowestMs: Math.max(...first.milliseconds, ...second.milliseconds),
-        inARowVmBytesBefore: before.vmBytes,
-        inARowVmBytesHalf: half.vmBytes,
-        inARowVmBytesAfter: after.vmBytes,
-        inARowDeviceBytesBefore: before.deviceBytes,
-        inARowDeviceBytesHalf: half.deviceBytes,
-        inARowDeviceBytesAfter: after.deviceBytes,
+        streamsInARow: count,
+        inARowSeconds: seconds,
+        inARowMedianMs: median(milliseconds),
+        inARowSlowestMs: Math.max(...milliseconds),
+        inARowVmBytesMore: after.vm - before.vm,
+        inARowDeviceBytesMore: after.device - before.device,
+        inARowVmResidentBefore: before.vmResident,
+        inARowVmResidentAfter: after.vmResident,
+        inARowDeviceResidentBefore: before.deviceResident,
+        inARowDeviceResidentAfter: after.deviceResident,
         inARowFilesMore: after.files - before.files,
       };
     };
   },
 };
+
+/** Bytes that are not garbage, resident ones, and open files of both ends. */
+interface Held {
+  vm: number;
+  device: number;
+  vmResident: number;
+  deviceResident: number;
+  files: number;
+}
 
 const filesOf = async (pid: number): Promise<number> => (await readdir(`/proc/${pid}/fd`)).length;

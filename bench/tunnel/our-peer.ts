@@ -18,22 +18,26 @@ export interface OurEnds {
 }
 
 const FILES = 16_384;
-const listeningSchema = z.strictObject({ port: z.int(), serverCertificateSha256: z.string() });
+const listeningSchema = z.strictObject({
+  port: z.int(),
+  serverCertificateSha256: z.string(),
+});
 const forwardedSchema = z.strictObject({ ports: z.array(z.int()).min(1) });
 
-/** @param name of the processes. */
-export async function startOurEnds(site: Site, name: string): Promise<OurEnds> {
+/** @param name of the processes. @param options of Node, beside those that are deployed. */
+export async function startOurEnds(site: Site, name: string, options: readonly string[] = []): Promise<OurEnds> {
   const { servicePort } = await startLoad(site);
   const vm = await startWorker(site, {
     name: `${name}-vm`,
     script: join(import.meta.dirname, 'vm-worker.ts'),
-    nodeOptions: await nodeOptionsOf('vmc'),
+    nodeOptions: [...(await nodeOptionsOf('vmc')), ...options],
     env: await environmentOf('vmc'),
     files: FILES,
   });
   const device = await startWorker(site, {
     name: `${name}-device`,
     script: join(import.meta.dirname, 'device-worker.ts'),
+    nodeOptions: options,
     files: FILES,
   });
   const certificateSha256 = await device.ask('certificate', {}, z.string());

@@ -4,32 +4,30 @@ import type { AddressInfo } from 'node:net';
 import * as z from 'zod';
 import { sha256HexSchema } from '../../shared/names.ts';
 import { certificateSha256, makeCertificate } from '../../shared/net/certificate.ts';
+import { configSchema } from '../../vmc/config.ts';
 import { Grants } from '../../vmc/tunnel/grants.ts';
 import { TunnelServer } from '../../vmc/tunnel/tunnel-server.ts';
 import { serveWorker } from '../serve-worker.ts';
+import { liveBytes } from './live-bytes.ts';
 
 const listenSchema = z.strictObject({ servicePort: z.int(), certificateSha256: sha256HexSchema });
-/** As many as the bench wants: its load is not a stranger's. */
+/** As deployed, with no settings of anybody's. */
+const SETTINGS = configSchema.parse({}).tunnel;
+/** But for the idle streams, which are more than one device may have. */
 const STREAMS = 100_000;
 
 serveWorker({
+  liveBytes,
+
   /** Lets one certificate in, and that to the service only. */
   async listen(input) {
     const { servicePort, certificateSha256: device } = listenSchema.parse(input);
-    const limits = {
-      lifetimeMs: 86_400_000,
-      maxGrantsPerPerson: 1,
-      maxStreamsPerGrant: STREAMS,
-      readyPerGrant: STREAMS,
-    };
+    const { grantHours, maxGrantsPerPerson, maxPreAuth, maxPreAuthPerAddress, readyPerGrant, readySeconds } = SETTINGS;
+    const lifetimeMs = grantHours * 3_600_000;
+    const limits = { lifetimeMs, maxGrantsPerPerson, maxStreamsPerGrant: STREAMS, readyPerGrant };
     const grants = new Grants(limits, Date.now);
-    const server = new TunnelServer({
-      grants,
-      readySeconds: 60,
-      maxPreAuth: 256,
-      maxPreAuthPerAddress: 256,
-      onRefused: (reason) => process.stderr.write(`refused: ${reason}\n`),
-    });
+    const onRefused = (reason: string) => void process.stderr.write(`refused: ${reason}\n`);
+    const server = new TunnelServer({ grants, readySeconds, maxPreAuth, maxPreAuthPerAddress, onRefused });
     const certificate = makeCertificate('bench', 'serverAuth', 1, new Date());
     server.useCertificate(certificate);
     grants.open(device, 'bench', [{ from: servicePort, to: servicePort }]);
