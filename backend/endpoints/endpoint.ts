@@ -1,7 +1,8 @@
 /** One endpoint: a TCP port that leads to port 22 of one VM, for one source address only (B3). */
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { plainAddress } from '../../shared/net/addresses.ts';
 import type { EndpointMetrics, EndpointRefusal } from './endpoint-metrics.ts';
+import { connectInto } from './inflow.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -97,7 +98,7 @@ export class Endpoint {
     downstream.on('error', () => {}); // 'close' follows
     const target = this.#admit(downstream.remoteAddress);
     if (typeof target !== 'string') {
-      this.#join(downstream, connect({ ...target, ...SOCKET_OPTIONS }));
+      this.#join(downstream, connectInto(downstream, { ...target, ...SOCKET_OPTIONS }));
       return;
     }
     this.#options.metrics.refused(target);
@@ -131,7 +132,6 @@ export class Endpoint {
     downstream.once('close', closed(upstream));
     upstream.once('close', closed(downstream));
     downstream.pipe(upstream); // back-pressure and half-close are pipe's
-    upstream.pipe(downstream);
   }
 
   #ended(stream: { downstream: Socket; upstream: Socket }): void {

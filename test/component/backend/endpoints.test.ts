@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import t from 'tap';
@@ -154,6 +155,40 @@ t.test('B3: what the far side is sent before it has accepted arrives first', asy
   const early = Buffer.alloc(300_000, 'early');
   t.ok((await exchange(port, early)).equals(early));
 });
+
+t.test(
+  'B3: much data in pieces of all sizes to readers that stop and go on arrives as it was, on several streams',
+  async (t) => {
+    const wanted = createHash('sha256').update(pieces().join('')).digest('hex');
+    const peer = await startPeer(t, (socket) => {
+      const left = pieces();
+      const next = () => {
+        for (let piece = left.shift(); piece !== undefined; piece = left.shift())
+          if (!socket.write(piece)) return void socket.once('drain', next);
+        socket.end();
+      };
+      next();
+    });
+    const { port } = await endpointsFor(t, { firstPort: 26250, lastPort: 26253, streams: 6 }).open(request(peer.port));
+    const read = async (slow: number): Promise<string> => {
+      const hash = createHash('sha256');
+      const socket = connect({ port, host: '127.0.0.1' });
+      let chunks = 0;
+      for await (const chunk of socket as AsyncIterable<Buffer>) {
+        hash.update(chunk);
+        // So long that all buffers on the way fill up.
+        if (++chunks % slow === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+      }
+      return hash.digest('hex');
+    };
+    t.strictSame(await Promise.all([3, 7, 20, 50, 200, 1000].map(read)), Array<string>(6).fill(wanted));
+  },
+);
+
+/** 12 MB in 600 pieces, all different. */
+function pieces(): string[] {
+  return Array.from({ length: 600 }, (_, i) => `${i}.`.repeat([1, 700, 40_000, 9_000][i % 4] ?? 1));
+}
 
 t.test('B3: a cut on the far side is a cut on the near side, not an end', async (t) => {
   const peer = await startPeer(t, (socket) => {
