@@ -1,4 +1,4 @@
-/** The VM image of the demo and of the system tests: Debian 12, the vmc package, and a program to talk to. */
+/** The VM image of the demo and of the system tests: Debian 12, the vmc package, a program to talk to, and an RDP server. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { transform } from 'esbuild';
@@ -9,13 +9,14 @@ import { buildDeb } from '../packaging/deb.ts';
 import { buildImage } from '../packaging/image.ts';
 import { PRODUCTS } from '../packaging/products.ts';
 import { parseJson } from '../shared/validate.ts';
+import { RDP_FILES, RDP_UNITS, rdpDebs } from './rdp-server.ts';
 
 const IMAGE_NAME = 'debian-12';
 const BUILD = join(ROOT, '.build');
 
-const VMC_TOML = `# The demo's settings: one port of the VM may be reached through the tunnel.
+const VMC_TOML = `# The demo's settings: RDP and the demo's web server may be reached through the tunnel.
 [tunnel]
-ports = [8080]
+ports = [3389, 8080]
 `;
 
 // Started by the first connection, so that it does not compete with what the demo measures.
@@ -44,6 +45,7 @@ export async function buildDemoImage(imagesPool: string): Promise<{ name: string
     await readFile(join(ROOT, 'package.json'), 'utf8'),
     'package.json',
   );
+  const cacheDir = join(BUILD, 'cache');
   const bundleDir = join(BUILD, 'bundle', 'vmc');
   await bundle({ entry: join(ROOT, 'vmc', 'main.ts'), outDir: bundleDir, root: ROOT });
   const deb = await buildDeb({
@@ -59,15 +61,17 @@ export async function buildDemoImage(imagesPool: string): Promise<{ name: string
   await buildImage({
     outDir: imagesPool,
     name: IMAGE_NAME,
-    debs: [deb],
+    debs: [deb, ...(await rdpDebs(cacheDir))],
     extraFiles: [
       { path: '/etc/vmc/vmc.toml', data: VMC_TOML, mode: 0o644 },
       { path: '/opt/demo/vm-program.mjs', data: code, mode: 0o644 },
       { path: '/usr/lib/systemd/system/demo-program.socket', data: PROGRAM_SOCKET, mode: 0o644 },
       { path: '/usr/lib/systemd/system/demo-program.service', data: PROGRAM_UNIT, mode: 0o644 },
+      ...RDP_FILES,
     ],
     enableUnits: ['demo-program.socket'],
-    cacheDir: join(BUILD, 'cache'),
+    disableUnits: RDP_UNITS,
+    cacheDir,
   });
   return { name: IMAGE_NAME };
 }

@@ -10,6 +10,10 @@ export class VmProgram {
     this.#tunnel = tunnel;
   }
 
+  async json<T = unknown>(method: string, path: string): Promise<T> {
+    return JSON.parse((await this.request(method, path)).toString()) as T;
+  }
+
   request(method: string, path: string, body?: Uint8Array): Promise<Buffer> {
     const url = `http://127.0.0.1:${this.#tunnel.port}${path}`;
     const send =

@@ -17,6 +17,7 @@ import {
 } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const MIB = 1024 * 1024;
 const BLOB_MIB = 64;
@@ -68,6 +69,18 @@ function canConnect(host: string, port: number): Promise<boolean> {
   });
 }
 
+/** Starts it and waits until it listens, half a minute at most. */
+async function startUnit(unit: string, port: number): Promise<boolean> {
+  if (spawnSync('/usr/bin/systemctl', ['start', unit]).status !== 0) return false;
+  const deadline = Date.now() + 30_000;
+  // A program that forks before it listens tells systemd nothing about when it does.
+  while (!(await canConnect('127.0.0.1', port))) {
+    if (Date.now() > deadline) return false;
+    await delay(100);
+  }
+  return true;
+}
+
 async function body(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
@@ -117,6 +130,8 @@ async function answer(request: IncomingMessage): Promise<Buffer | string | objec
     }
     case 'POST /flush-firewall':
       return { status: spawnSync('/usr/sbin/nft', ['flush', 'ruleset']).status };
+    case 'POST /start-unit':
+      return { listening: await startUnit(url.searchParams.get('unit') ?? '', Number(url.searchParams.get('port'))) };
     case 'POST /kill-vmc':
       return { status: spawnSync('/usr/bin/systemctl', ['kill', '--signal=KILL', 'vmc.service']).status };
     default:

@@ -26,6 +26,8 @@ export interface ImageOptions {
   extraFiles?: readonly ImageFile[];
   /** Units of `extraFiles` or `debs` to switch on. */
   enableUnits?: readonly string[];
+  /** Units that `debs` switch on by themselves, and that are to be off. */
+  disableUnits?: readonly string[];
   /** Virtual size of the disk (default 4 GiB); the file is as big as what is in it. */
   diskGiB?: number;
   /** Where the base and finished images are kept: `.build/cache` of the repository. */
@@ -69,7 +71,7 @@ export async function buildImage(options: ImageOptions): Promise<Image> {
   };
 }
 
-function check({ name, extraFiles = [], enableUnits = [], diskGiB = 4 }: ImageOptions): void {
+function check({ name, extraFiles = [], enableUnits = [], disableUnits = [], diskGiB = 4 }: ImageOptions): void {
   const bad = (what: string): never => {
     throw new VmcError('bad-request', `An image cannot have ${what}`);
   };
@@ -80,17 +82,23 @@ function check({ name, extraFiles = [], enableUnits = [], diskGiB = 4 }: ImageOp
       bad(`a file at ${JSON.stringify(path)}`);
     if (!Number.isInteger(mode) || mode < 0 || mode > 0o7777) bad(`the mode ${mode}`);
   }
-  for (const unit of enableUnits) if (!UNIT.test(unit)) bad(`the unit ${JSON.stringify(unit)}`);
+  for (const unit of [...enableUnits, ...disableUnits]) if (!UNIT.test(unit)) bad(`the unit ${JSON.stringify(unit)}`);
 }
 
 /** All that decides what is in the image, as one text. */
-async function describe({ debs, extraFiles = [], enableUnits = [], diskGiB = 4 }: ImageOptions): Promise<string> {
+async function describe({
+  debs,
+  extraFiles = [],
+  enableUnits = [],
+  disableUnits = [],
+  diskGiB = 4,
+}: ImageOptions): Promise<string> {
   const digest = (data: string | Uint8Array): string => cacheKey(data);
   const file = ({ path, data, mode }: ImageFile): [string, string, number] => [path, digest(data), mode];
   return JSON.stringify([
     await Promise.all(debs.map(async (path) => digest(await readFile(path)))),
     [...SYSTEM_FILES, ...extraFiles].map(file),
-    [ENABLED_UNITS, MASKED_UNITS, REMOVED_PATHS, enableUnits],
+    [ENABLED_UNITS, MASKED_UNITS, REMOVED_PATHS, enableUnits, disableUnits],
     [KERNEL_CMDLINE, diskGiB],
     digest(await readFile(import.meta.filename)), // the steps below are an input too
   ]);
@@ -109,6 +117,8 @@ async function make(options: ImageOptions, baseTar: string, folder: string): Pro
   for (const file of [...SYSTEM_FILES, ...(options.extraFiles ?? [])]) await put(root, file);
   await symlink('../run/systemd/resolve/stub-resolv.conf', join(root, 'etc/resolv.conf'));
   await inside(root, 'systemctl', ['enable', ...ENABLED_UNITS, ...(options.enableUnits ?? [])]);
+  const { disableUnits = [] } = options;
+  if (disableUnits.length > 0) await inside(root, 'systemctl', ['disable', ...disableUnits]);
   await inside(root, 'systemctl', ['mask', ...MASKED_UNITS]);
   await refuseLogins(root);
   await takeKernel(root, folder);
