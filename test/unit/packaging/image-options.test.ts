@@ -9,6 +9,7 @@ for (const [what, options] of Object.entries({
   'a file that climbs out': { extraFiles: [{ path: '/etc/../../x', data: '', mode: 0o644 }] },
   'a mode out of range': { extraFiles: [{ path: '/etc/x', data: '', mode: 0o17777 }] },
   'a unit that is an option': { enableUnits: ['--root=/'] },
+  'a unit to switch off that is an option': { disableUnits: ['--root=/'] },
   'no disk': { diskGiB: 0 },
 })) {
   t.test(`an image with ${what} is refused before anything is built`, async (t) => {
