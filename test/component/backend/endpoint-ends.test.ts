@@ -5,11 +5,15 @@ import { Endpoints } from '../../../backend/endpoints/endpoints.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
 import { endOf, exchange, holdStream, startPeer } from './endpoint-peers.ts';
 import { Fixture, type Person, until } from './fixture.ts';
+import { parseMetrics } from './parse-metrics.ts';
 
 /** A VM of alice's that runs, and leads to an echo server. */
 async function running(t: Test) {
   // Ports that no other test has, so that a closed one is not opened again by somebody else.
-  const fixture = await Fixture.start(t, { endpoints: { address: '127.0.0.1', firstPort: 26300, lastPort: 26349 } });
+  const fixture = await Fixture.start(t, {
+    endpoints: { address: '127.0.0.1', firstPort: 26300, lastPort: 26349 },
+    metrics: { port: 0 },
+  });
   const alice = await fixture.firstPerson();
   const { agent } = await fixture.host(alice);
   const peer = await startPeer(t);
@@ -113,22 +117,35 @@ t.test('one that had to close before it listened never listens, also when its po
   t.match(endpoints.metrics, { endpoints: 1, streams: 0 });
 });
 
-t.test('list: streams and bytes of one’s own, of everybody for administrators, who may close them', async (t) => {
-  const site = await running(t);
-  const [bob, cay] = [await site.fixture.invited(site.alice, 'bob'), await site.fixture.invited(site.alice, 'cay')];
-  await site.letIn(bob);
-  const { endpointId, port } = await site.open(bob);
-  await exchange(port, Buffer.alloc(5000));
-  const held = await holdStream(port);
-  const { endpoints } = await bob.client.call(routes.endpointList, { params: {}, body: {} });
-  t.match(endpoints, [{ endpointId, port, userId: bob.userId, vmId: site.vmId, sourceAddress: '127.0.0.1' }]);
-  t.match(endpoints, [{ streams: 1, streamsTotal: 2, bytesIn: 5001, bytesOut: 5001 }]);
-  t.strictSame(await site.list(site.alice), [endpointId]);
-  t.strictSame(await site.list(cay), []);
-  const close = (who: Person) => who.client.call(routes.endpointClose, { params: { endpointId }, body: {} });
-  await t.rejects(close(cay), { code: 'not-found' });
-  const cut = endOf(held);
-  await close(site.alice);
-  t.equal(await cut, 'ECONNRESET');
-  t.strictSame(await site.list(bob), []);
-});
+t.test(
+  'list: streams and bytes of one’s own, of everybody for administrators, who may close them; metrics',
+  async (t) => {
+    const site = await running(t);
+    const [bob, cay] = [await site.fixture.invited(site.alice, 'bob'), await site.fixture.invited(site.alice, 'cay')];
+    await site.letIn(bob);
+    const { endpointId, port } = await site.open(bob);
+    await exchange(port, Buffer.alloc(5000));
+    const held = await holdStream(port);
+    const { endpoints } = await bob.client.call(routes.endpointList, { params: {}, body: {} });
+    t.match(endpoints, [{ endpointId, port, userId: bob.userId, vmId: site.vmId, sourceAddress: '127.0.0.1' }]);
+    t.match(endpoints, [{ streams: 1, streamsTotal: 2, bytesIn: 5001, bytesOut: 5001 }]);
+    t.strictSame(await site.list(site.alice), [endpointId]);
+    t.strictSame(await site.list(cay), []);
+    const close = (who: Person) => who.client.call(routes.endpointClose, { params: { endpointId }, body: {} });
+    await t.rejects(close(cay), { code: 'not-found' });
+    const cut = endOf(held);
+    await close(site.alice);
+    t.equal(await cut, 'ECONNRESET');
+    t.strictSame(await site.list(bob), []);
+
+    const answer = await fetch(`http://127.0.0.1:${site.fixture.backend.metricsPort}/metrics`);
+    const metrics = parseMetrics(await answer.text());
+    const value = (name: string, labels = '') => metrics.get(`vmc_endpoint${name}`)?.samples.get(labels);
+    t.strictSame([value('s'), value('s_total'), value('_streams'), value('_streams_total')], [0, 1, 0, 2]);
+    t.strictSame(
+      [value('_bytes_total', 'direction="to_vm"'), value('_bytes_total', 'direction="to_user"')],
+      [5001, 5001],
+    );
+    t.equal(value('_refused_total', 'reason="address"'), 0);
+  },
+);
