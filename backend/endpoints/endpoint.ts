@@ -1,8 +1,9 @@
 /** One endpoint: a TCP port that leads to port 22 of one VM, for one source address only (B3). */
 import { createServer, type Server, type Socket } from 'node:net';
 import { plainAddress } from '../../shared/net/addresses.ts';
+import { cutSocket } from '../../shared/net/cut.ts';
+import { connectInto } from '../../shared/net/inflow.ts';
 import type { EndpointMetrics, EndpointRefusal } from './endpoint-metrics.ts';
-import { connectInto } from './inflow.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
@@ -87,8 +88,8 @@ export class Endpoint {
     clearTimeout(this.#lifetime);
     const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const { downstream, upstream } of this.#streams) {
-      cut(downstream);
-      cut(upstream);
+      cutSocket(downstream);
+      cutSocket(upstream);
     }
     this.#options.closed();
     await stopped;
@@ -125,7 +126,7 @@ export class Endpoint {
     const closed = (other: Socket) => (failed: boolean) => {
       clearTimeout(timer);
       // After a proper end of both directions the other side closes by itself, when all has gone out.
-      if (failed || !other.readableEnded) cut(other);
+      if (failed || !other.readableEnded) cutSocket(other);
       open--;
       if (open === 0) this.#ended(stream);
     };
@@ -148,10 +149,4 @@ export class Endpoint {
     clearTimeout(this.#idle);
     if (this.#closed === undefined) this.#idle = setTimeout(() => void this.close(), this.#options.idleMs);
   }
-}
-
-/** A stream that did not end properly must not look as if it had: a reset, where an end would pass for the last byte. */
-function cut(socket: Socket): void {
-  if (socket.connecting) socket.destroy();
-  else socket.resetAndDestroy();
 }

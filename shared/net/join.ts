@@ -6,7 +6,12 @@ export interface Wire {
   stream: Duplex;
   /** Ends it so that its far end sees a cut, not an end. */
   cut(): void;
+  /** Its bytes, and their end, go to the other side by themselves (inflow.ts). */
+  flows?: true;
 }
+
+/** What a stream of a joined wire holds back for a slow reader, and with that the most that goes out in one write. */
+export const JOIN_HIGH_WATER_BYTES = 256 * 1024;
 
 /** Resolves when both have closed. */
 export function join(a: Wire, b: Wire): Promise<void> {
@@ -23,7 +28,38 @@ export function join(a: Wire, b: Wire): Promise<void> {
   };
   watch(a, b);
   watch(b, a);
-  a.stream.pipe(b.stream);
-  b.stream.pipe(a.stream);
+  pass(a, b.stream);
+  pass(b, a.stream);
   return promise;
 }
+
+function pass(from: Wire, to: Duplex): void {
+  if (from.flows) return;
+  if (isEncrypted(to)) from.stream.pipe(to);
+  else gather(from.stream, to);
+}
+
+/**
+ * pipe(), but what one turn of the event loop brings goes out in one write: TLS hands over its records one by one, 16 KiB each
+ * (docs/performance.md). Not into TLS, which would copy the pieces together first.
+ */
+function gather(from: Duplex, to: Duplex): void {
+  let gathering = false;
+  const send = () => {
+    gathering = false;
+    to.uncork();
+  };
+  from.on('data', (chunk: Buffer) => {
+    if (!gathering) {
+      gathering = true;
+      to.cork();
+      setImmediate(send);
+    }
+    if (!to.write(chunk)) from.pause();
+  });
+  to.on('drain', () => from.resume());
+  from.on('end', () => to.end());
+  from.resume();
+}
+
+const isEncrypted = (stream: Duplex): boolean => 'encrypted' in stream;

@@ -1,8 +1,10 @@
 /** One authenticated tunnel connection: reads its CONNECT, reaches the port, and then passes bytes both ways. */
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { isErrno } from '../../shared/files.ts';
-import { join } from '../../shared/net/join.ts';
+import { cutSocket } from '../../shared/net/cut.ts';
+import { connectInto } from '../../shared/net/inflow.ts';
+import { JOIN_HIGH_WATER_BYTES, join } from '../../shared/net/join.ts';
 import { CONNECTED, parseConnect, type RefusalStatus, refusal } from './parse-connect.ts';
 import { allowsPort, type PortRange } from './parse-ports.ts';
 
@@ -60,13 +62,14 @@ function refuse(peer: TLSSocket, status: RefusalStatus, reason: string): void {
 }
 
 function reach(peer: TLSSocket, port: number, cut: () => void): Socket {
-  const service = connect({
+  const service = connectInto(peer, {
     host: '127.0.0.1',
     port,
     allowHalfOpen: true,
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
+    highWaterMark: JOIN_HIGH_WATER_BYTES,
   });
   const timer = setTimeout(() => fail(`Port ${port} of this VM does not answer.`), CONNECT_TIMEOUT_MS);
   const fail = (reason: string) => {
@@ -87,9 +90,8 @@ function reach(peer: TLSSocket, port: number, cut: () => void): Socket {
     clearTimeout(timer);
     service.off('error', onError).on('error', () => {}); // 'close' follows
     peer.off('close', onGone);
-    peer.write(CONNECTED);
-    const cutService = () => void (service.writableEnded ? service.destroy() : service.resetAndDestroy());
-    void join({ stream: peer, cut }, { stream: service, cut: cutService });
+    peer.write(CONNECTED); // before the first byte of the service is read
+    void join({ stream: peer, cut }, { stream: service, cut: () => cutSocket(service), flows: true });
   });
   return service;
 }

@@ -105,11 +105,8 @@ export class TunnelServer {
       if (this.#pending.get(key) === pending) this.#pending.delete(key);
       this.#sockets.delete(socket);
     });
-    // TLS takes memory and time: only for who says something.
-    socket.once('readable', () => {
-      if (socket.readableLength === 0) socket.destroy();
-      else this.#tls?.emit('connection', socket);
-    });
+    // At once, before anything is read: a TLS that is handed bytes keeps reading in pieces as small as those.
+    this.#tls.emit('connection', socket);
   }
 
   #secured(socket: TLSSocket): void {
