@@ -34,6 +34,7 @@ export const isReserved = (name: string): boolean => RESERVED.has(name) || RESER
 
 /** bob, bob-2, bob-3 …; never one that is reserved. @param wanted the person's name (`nameSchema`). */
 export function candidateNames(wanted: string): string[] {
+  if (RESERVED_BEGINNING.test(wanted)) return candidateNames(`u-${wanted}`.slice(0, MAX_NAME).replace(/-+$/, ''));
   const names = [wanted];
   for (let number = 2; names.length < CANDIDATES; number++) {
     const suffix = `-${number}`;
