@@ -2,8 +2,12 @@
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import ssh2, { type ParsedKey } from 'ssh2';
+import { wipe } from '../../shared/bytes.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { isErrno, writeOnce } from '../../shared/files.ts';
+import { SIZE } from '../../shared/identity/keys.ts';
+import { ed25519FromSeed, random } from '../../shared/identity/native.ts';
+import { openSshPrivateKey } from './openssh-private-key.ts';
 
 export interface HostKey {
   /** OpenSSH's form. */
@@ -21,7 +25,7 @@ export async function loadHostKey(stateDir: string): Promise<HostKey> {
     if (isErrno(error, 'ENOENT')) return undefined;
     throw error;
   });
-  if (there === undefined) await writeOnce(path, ssh2.utils.generateKeyPairSync('ed25519').private, 0o600);
+  if (there === undefined) await makeHostKey(path);
   else if (!there.isFile() || (there.mode & 0o077) !== 0)
     throw new VmcError('bad-data', `${path} is not a file of root alone.`, HINT);
   const privateKey = await readFile(path, 'utf8');
@@ -29,6 +33,16 @@ export async function loadHostKey(stateDir: string): Promise<HostKey> {
   if (parsed?.type !== 'ssh-ed25519' || !parsed.isPrivateKey())
     throw new VmcError('bad-data', `${path} is damaged.`, HINT);
   return { privateKey, publicKey: `ssh-ed25519 ${parsed.getPublicSSH().toBase64()}` };
+}
+
+async function makeHostKey(path: string): Promise<void> {
+  const seed = random(SIZE.secret);
+  try {
+    const pair = { seed, key: ed25519FromSeed(seed) };
+    await writeOnce(path, openSshPrivateKey(pair, random(4), 'vmc'), 0o600);
+  } finally {
+    wipe(seed);
+  }
 }
 
 function parse(text: string): ParsedKey | undefined {

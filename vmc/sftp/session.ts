@@ -55,6 +55,7 @@ export function startSession(
     logDeps.record({ what: 'sftp.end', target, result: code === 0 ? 'ok' : 'cut' });
     channel.exit(code ?? 1);
     channel.end(); // after what was written last
+    channel.unpipe().resume(); // a client may go on sending: nobody keeps it
   });
   return {
     ended,

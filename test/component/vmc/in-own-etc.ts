@@ -9,10 +9,10 @@ import t from 'tap';
 import { run } from '../../../shared/run.ts';
 
 const MARK = 'VMC_TEST_OWN_ETC';
+const scratch = process.env[MARK];
 
-/** In the first process: runs `url` again inside. In the second: makes the copies and runs the tests. */
+/** In the first process: runs `url` again inside. In the second: runs the tests. */
 export async function inOwnEtc(url: string, tests: () => void | Promise<void>): Promise<void> {
-  const scratch = process.env[MARK];
   if (scratch === undefined) {
     const folder = await mkdtemp('/var/tmp/vmc-etc-');
     t.teardown(() => rm(folder, { recursive: true, force: true }));
@@ -21,13 +21,23 @@ export async function inOwnEtc(url: string, tests: () => void | Promise<void>): 
     return;
   }
   await run({ file: 'ip', args: ['link', 'set', 'lo', 'up'], timeoutMs: 10_000 });
-  await run({
-    file: 'cp',
-    args: ['--archive', '--no-target-directory', '--', '/etc', join(scratch, 'etc')],
-    timeoutMs: 60_000,
-  });
-  for (const name of ['home', 'mnt']) await mkdir(join(scratch, name), { mode: 0o755 });
-  for (const name of ['etc', 'home', 'mnt'])
-    await run({ file: 'mount', args: ['--bind', '--', join(scratch, name), `/${name}`], timeoutMs: 10_000 });
+  await copy('/etc', join(scratch, 'etc'));
+  await freshAccounts();
   await tests();
+}
+
+let count = 0;
+
+/** From here on there are the machine's own accounts, an empty /home and an empty /mnt. */
+export async function freshAccounts(): Promise<void> {
+  if (scratch === undefined) throw new Error('not in an /etc of its own');
+  const folder = join(scratch, `${++count}`);
+  for (const name of ['home', 'mnt']) await mkdir(join(folder, name), { recursive: true, mode: 0o755 });
+  await copy(join(scratch, 'etc'), join(folder, 'etc'));
+  for (const name of ['etc', 'home', 'mnt'])
+    await run({ file: 'mount', args: ['--bind', '--', join(folder, name), `/${name}`], timeoutMs: 10_000 });
+}
+
+async function copy(from: string, to: string): Promise<void> {
+  await run({ file: 'cp', args: ['--archive', '--no-target-directory', '--', from, to], timeoutMs: 60_000 });
 }

@@ -6,21 +6,20 @@ import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import type { Test } from 'tap';
 import type { Right } from '../../../shared/api/rights.ts';
-import { concatBytes, utf8 } from '../../../shared/bytes.ts';
 import { fingerprint } from '../../../shared/identity/fingerprint.ts';
-import { framed } from '../../../shared/identity/framing.ts';
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
-import { openSshBlob } from '../../../shared/identity/ssh-form.ts';
 import { Accounts } from '../../../vmc/accounts/accounts.ts';
 import { AuditLog } from '../../../vmc/audit/audit-log.ts';
 import { People } from '../../../vmc/people/people.ts';
 import { memberOf, nameOf } from '../../../vmc/people/people-state.ts';
+import { openSshPrivateKey } from '../../../vmc/sftp/openssh-private-key.ts';
 import { Sftp } from '../../../vmc/sftp/sftp.ts';
+import { freshAccounts } from './in-own-etc.ts';
 
 export const PORT = 2022;
 export const VM_ID = 'vm-0123456789ab';
 /** For everything a client is waited for: the machine may be busy. */
-export const PATIENCE_MS = 110_000;
+export const PATIENCE_MS = 280_000;
 
 export interface Ran {
   code: number | null;
@@ -41,26 +40,9 @@ export async function ran(child: ChildProcessWithoutNullStreams, stdin = ''): Pr
   return { code, stdout, stderr };
 }
 
-/** The identity's key as OpenSSH keeps private keys (PROTOCOL.key): unencrypted, for a test. */
-export function openSshPrivateKey(identity: Identity): string {
-  const publicBlob = openSshBlob(identity.public.ed25519);
-  const uint32 = (value: number) => new Uint8Array([0, 0, 0, value]);
-  const check = new Uint8Array([1, 2, 3, 4]);
-  const secret = concatBytes(identity.secret.ed25519, identity.public.ed25519);
-  const own = concatBytes(check, check, publicBlob, framed(secret, utf8('test')));
-  const padding = Uint8Array.from({ length: (8 - (own.length % 8)) % 8 }, (_, index) => index + 1);
-  const file = concatBytes(
-    utf8('openssh-key-v1\0'),
-    framed(utf8('none'), utf8('none'), utf8('')),
-    uint32(1),
-    framed(publicBlob, concatBytes(own, padding)),
-  );
-  const lines =
-    Buffer.from(file)
-      .toString('base64')
-      .match(/.{1,70}/g) ?? [];
-  return ['-----BEGIN OPENSSH PRIVATE KEY-----', ...lines, '-----END OPENSSH PRIVATE KEY-----', ''].join('\n');
-}
+/** The identity's key as a file for OpenSSH. */
+export const keyFile = ({ secret, public: { ed25519: key } }: Identity): string =>
+  openSshPrivateKey({ seed: secret.ed25519, key }, new Uint8Array(4), 'test');
 
 export interface SiteOptions {
   umask?: string;
@@ -69,6 +51,7 @@ export interface SiteOptions {
 }
 
 export async function startSite(t: Test, options: SiteOptions = {}) {
+  await freshAccounts();
   const stateDir = await mkdtemp('/var/tmp/vmc-sftp-');
   const files = await mkdtemp('/var/tmp/vmc-sftp-files-');
   t.teardown(() => Promise.all([stateDir, files].map((path) => rm(path, { recursive: true, force: true }))));
@@ -116,7 +99,7 @@ export async function startSite(t: Test, options: SiteOptions = {}) {
     if (name !== 'owner')
       await people.change(ownerPrint, { kind: 'add', ed25519: theirs.public.ed25519, name, role: 'user', rights });
     const key = join(files, `${who.replaceAll('/', '_')}.key`);
-    await writeFile(key, openSshPrivateKey(theirs), { mode: 0o600 });
+    await writeFile(key, keyFile(theirs), { mode: 0o600 });
     return { name, who, key, identity: theirs };
   };
   type Device = Awaited<ReturnType<typeof person>>;
