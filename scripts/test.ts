@@ -73,7 +73,7 @@ async function main(mode: string | undefined): Promise<number> {
   const installed = await ensureDebianPackages();
   if (installed.length > 0) console.log(`== installed ${installed.join(' ')}`);
   const env = { ...process.env, ...(mode === 'all' ? FULL : {}) };
-  all.push(await tap('unit', 2, 60, env), await tap('component', 2, mode === 'all' ? 300 : 120, env));
+  all.push(await tap('unit', 2, 60, env), await tap('component', 2, mode === 'all' ? 480 : 120, env));
   if (mode === 'all') all.push(await tap('system', 1, 900, env));
   const passed = all.reduce((sum, counts) => sum + counts.passed, 0);
   const failed = all.reduce((sum, counts) => sum + counts.failed, 0);
