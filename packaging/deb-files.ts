@@ -37,13 +37,14 @@ export function wrapperScript(product: Product): string {
 export function maintainerScripts(product: Product): Record<string, string> {
   if (product.services.length === 0) return {};
   const services = product.services.join(' ');
+  const all = [...product.sockets, ...product.services].join(' ');
   const script = (body: string): string =>
     `#!/bin/sh\nset -e\nif [ -d /run/systemd/system ]; then\n${body}\nfi\nexit 0\n`;
   return {
     postinst: script(
       `\tsystemctl daemon-reload\n\tif [ "$1" = configure ] && [ -n "$2" ]; then systemctl try-restart ${services}; fi`,
     ),
-    prerm: script(`\tif [ "$1" = remove ]; then systemctl stop ${services}; fi`),
+    prerm: script(`\tif [ "$1" = remove ]; then systemctl stop ${all}; fi`),
     postrm: script('\tsystemctl daemon-reload'),
   };
 }

@@ -16,6 +16,8 @@ export interface Product {
   units: readonly string[];
   /** Those that an upgrade restarts, when they run, and a removal stops. */
   services: readonly string[];
+  /** Those that would start a service again: a removal stops them first. */
+  sockets: readonly string[];
   /**
    * Symlinks that pull units in, made by the package itself: they also work in a chroot, and nobody switches them
    * off by accident. `[folder under /usr/lib/systemd/system, unit]`.
@@ -49,8 +51,9 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
       'xfsprogs',
     ],
     recommends: [],
-    units: ['vmc.service', 'vmc-firewall.service'],
+    units: ['vmc.service', 'vmc.socket', 'vmc-firewall.service'],
     services: ['vmc.service'],
+    sockets: ['vmc.socket'],
     wiring: [
       ['multi-user.target.wants', 'vmc.service'],
       ['sysinit.target.wants', 'vmc-firewall.service'],
@@ -79,6 +82,7 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     recommends: [],
     units: ['host-agent.service'],
     services: ['host-agent.service'],
+    sockets: [],
     wiring: [],
     files: { '/etc/vmc/host-agent.toml': 'packaging/etc/host-agent.toml' },
   },
@@ -90,6 +94,7 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     recommends: [],
     units: ['backend.service', 'backend-relay.service'],
     services: ['backend.service', 'backend-relay.service'],
+    sockets: [],
     wiring: [],
     files: {
       '/etc/vmc/backend.toml': 'packaging/etc/backend.toml',
@@ -104,6 +109,7 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     recommends: ['openssh-client'],
     units: [],
     services: [],
+    sockets: [],
     wiring: [],
     files: {},
   },

@@ -8,7 +8,7 @@ import { addFirewallCommands } from './cli-firewall.ts';
 import { addPeopleCommands } from './cli-people.ts';
 import { DEFAULT_CONFIG_PATH, loadConfig } from './config.ts';
 import { readKnownVm } from './known-vm.ts';
-import { findPortOwner } from './port22/port-owner.ts';
+import { describeOwner, findPortOwner, type PortOwner, VMC_SOCKET } from './port22/port-owner.ts';
 import { bootstrapPathIn } from './run-daemon.ts';
 import { VERSION } from './version.ts';
 
@@ -68,7 +68,7 @@ function addStatusCommands(program: Command, deps: CliDeps): void {
           `fingerprint ${vm.fingerprint}`,
           `owner       ${vm.ownerFingerprint}`,
           `backend     ${vm.backendUrl}${vm.enrolled ? '' : ' (not enrolled yet)'}`,
-          `port ${String(tunnel.port).padEnd(6)} ${portOwner === undefined ? 'nobody listens: vmc does not run' : `${portOwner.name} (pid ${portOwner.pid})`}`,
+          `port ${String(tunnel.port).padEnd(6)} ${whoListens(portOwner)}`,
         ].join('\n'),
       );
     },
@@ -82,6 +82,11 @@ function addStatusCommands(program: Command, deps: CliDeps): void {
       if (bad > 0) throw new VmcError('wrong-state', `${bad} of ${findings.length} checks failed.`);
     },
   );
+}
+
+function whoListens(owner: PortOwner | undefined): string {
+  if (owner === undefined) return 'nobody listens: vmc does not run';
+  return `${describeOwner(owner)}${owner.unit === VMC_SOCKET ? ': vmc does not run' : ''}`;
 }
 
 function addBootstrapCommand(program: Command, deps: CliDeps): void {

@@ -39,6 +39,8 @@ export interface DaemonDeps {
   log: Log;
   /** Says a line to the person at the console. */
   say: (line: string) => void;
+  /** How many listening sockets systemd gave this process: none, or port 22. */
+  givenSockets: number;
   /** This boot's bootstrap document; undefined when no credential was passed. */
   bootstrapPath: string | undefined;
   /** Unix time in milliseconds. */
@@ -89,7 +91,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
     grants,
     onRefused: (result, target) => void audit?.refuse({ who: 'unknown', what: 'tunnel.refused', target, result }),
   });
-  await claimPort(server.tcp, limits.port);
+  await claimPort(server.tcp, limits.port, deps.givenSockets);
   undo.add('give the port back', () => server.close());
 
   const stateDir = await openStateFolder(config.stateDir);

@@ -3,9 +3,12 @@ import * as z from 'zod';
 import { ERROR_EXIT, publicError, VmcError } from '../shared/errors.ts';
 import { printable } from '../shared/run.ts';
 import { DEFAULT_CONFIG_PATH } from './config.ts';
+import { countGiven, LISTEN_VARIABLES } from './port22/given-socket.ts';
 import { runDaemon } from './run-daemon.ts';
 
 const { env, argv, stdout, stderr } = process;
+const listen = Object.fromEntries(LISTEN_VARIABLES.map((name) => [name, env[name]]));
+for (const name of LISTEN_VARIABLES) delete env[name]; // meant for this process, not for its children
 
 // Checks compiled to JavaScript at run time are faster in the end and slower to start with; vmc parses little.
 z.config({ jitless: true });
@@ -17,6 +20,7 @@ async function daemon(configPath: string): Promise<number> {
     await runDaemon({
       configPath,
       credentialsFolder: env.CREDENTIALS_DIRECTORY,
+      givenSockets: countGiven(listen, process.pid),
       say: (line) => stdout.write(`vmc: ${line}\n`),
       stop: stop.signal,
     });

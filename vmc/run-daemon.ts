@@ -8,6 +8,8 @@ export interface RunDaemonOptions {
   configPath: string;
   /** systemd's $CREDENTIALS_DIRECTORY. */
   credentialsFolder: string | undefined;
+  /** How many listening sockets systemd gave this process. */
+  givenSockets: number;
   say: (line: string) => void;
   /** Aborted by SIGTERM. */
   stop: AbortSignal;
@@ -23,6 +25,7 @@ export async function runDaemon(options: RunDaemonOptions): Promise<void> {
   const daemon = await startDaemon(config, {
     log: makeLog('vmc', config.logLevel),
     say: options.say,
+    givenSockets: options.givenSockets,
     bootstrapPath: bootstrapPathIn(options.credentialsFolder),
     clock: Date.now,
     uptime: () => performance.now() / 1000, // its origin is the start of the process

@@ -9,7 +9,7 @@ import { hasReserve } from '../audit/reserve.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { loadedRules } from '../firewall/firewall.ts';
 import { readStoredBootstrap } from '../known-vm.ts';
-import { findPortOwner } from '../port22/port-owner.ts';
+import { describeOwner, findPortOwner, VMC_SOCKET } from '../port22/port-owner.ts';
 import { readSelf } from '../state/first-start.ts';
 import { readBootstrap } from '../state/read-bootstrap.ts';
 import { readRelayAccess } from '../state/relay-access.ts';
@@ -146,7 +146,9 @@ async function checkPeople(stateDir: string): Promise<Result> {
 async function checkPort(port: number): Promise<Result> {
   const owner = await findPortOwner(port);
   if (owner === undefined) return bad('nobody listens', 'systemctl start vmc');
-  const text = `${owner.name} (pid ${owner.pid})`;
+  const text = describeOwner(owner);
+  if (owner.unit === VMC_SOCKET)
+    return bad(`${text} keeps it for vmc, which does not run`, 'systemctl start vmc; journalctl -u vmc says why not');
   return owner.isVmc ? ok(text) : bad(`${text} has it`, 'Is it SSH? systemctl disable --now ssh.service ssh.socket');
 }
 

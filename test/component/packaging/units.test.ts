@@ -17,7 +17,7 @@ t.test('C4: systemd understands every unit, and finds nothing to say about it', 
   await writeFile(join(dir, 'usr/sbin/nft'), '', { mode: 0o755 });
   const units = join(dir, 'usr/lib/systemd/system');
   await cp('/usr/lib/systemd/system', units, { recursive: true, verbatimSymlinks: true });
-  const names = (await readdir(systemd)).filter((name) => name.endsWith('.service'));
+  const names = (await readdir(systemd)).filter((name) => /\.(service|socket)$/.test(name));
   t.strictSame(
     names.sort(),
     Object.values(PRODUCTS)
@@ -25,8 +25,8 @@ t.test('C4: systemd understands every unit, and finds nothing to say about it', 
       .sort(),
     'each unit is in a package',
   );
+  for (const name of names) await cp(join(systemd, name), join(units, name));
   for (const name of names) {
-    await cp(join(systemd, name), join(units, name));
     const { stderr } = await run({
       file: 'systemd-analyze',
       args: [`--root=${dir}`, 'verify', '--man=no', '--recursive-errors=no', name],

@@ -24,15 +24,14 @@ export class Vmc {
   output = '';
   readonly exited: Promise<number>;
 
-  constructor(configPath: string, credentials: string | undefined) {
+  /** @param under a command that runs the one after it. */
+  constructor(configPath: string, credentials: string | undefined, under: readonly string[] = []) {
     const env = {
       PATH: '/usr/sbin:/usr/bin',
       ...(credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials }),
     };
-    this.#child = spawn(process.execPath, [MAIN, 'daemon', '--config', configPath], {
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const [file = '', ...args] = [...under, process.execPath, MAIN, 'daemon', '--config', configPath];
+    this.#child = spawn(file, args, { env, stdio: ['pipe', 'pipe', 'pipe'] });
     for (const stream of [this.#child.stdout, this.#child.stderr])
       stream?.on('data', (chunk: Buffer) => {
         this.output += chunk.toString();
@@ -41,8 +40,14 @@ export class Vmc {
     this.exited = once(this.#child, 'close').then(([code]) => Number(code));
   }
 
+  /** A line on its stdin; undefined ends that. */
+  tell(line: string | undefined): void {
+    if (line === undefined) this.#child.stdin?.end();
+    else this.#child.stdin?.write(`${line}\n`);
+  }
+
   async said(pattern: RegExp): Promise<void> {
-    const signal = AbortSignal.timeout(10_000);
+    const signal = AbortSignal.timeout(30_000);
     while (!pattern.test(this.output))
       await once(this.#child, 'said', { signal }).catch((error: unknown) => {
         throw new Error(`vmc did not say ${pattern}, only:\n${this.output}`, { cause: error });
@@ -90,8 +95,8 @@ export async function setUp(t: Test, options: SetUpOptions = {}) {
       }),
     );
   await bootstrap(owner);
-  const start = (withCredential = true) => {
-    const vmc = new Vmc(config, withCredential ? credentials : undefined);
+  const start = (withCredential = true, under: readonly string[] = []) => {
+    const vmc = new Vmc(config, withCredential ? credentials : undefined, under);
     t.teardown(() => vmc.stop());
     return vmc;
   };
