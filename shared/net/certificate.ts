@@ -23,6 +23,7 @@ const OID = {
   basicConstraints: '2.5.29.19',
   keyUsage: '2.5.29.15',
   extendedKeyUsage: '2.5.29.37',
+  subjectAltName: '2.5.29.17',
   serverAuth: '1.3.6.1.5.5.7.3.1',
   clientAuth: '1.3.6.1.5.5.7.3.2',
 } as const;
@@ -50,12 +51,22 @@ function time(date: Date): Asn1 {
     : primitive(Type.GENERALIZEDTIME, asn1.dateToGeneralizedTime(date) as string);
 }
 
-/** @param purpose which side of TLS may present it. @param days validity from five minutes before `now` (clock skew). */
+/** RFC 5280 4.2.1.6: one dNSName. Not critical, as the subject has a name too. */
+function alternativeName(name: string): Asn1 {
+  const names = sequence(asn1.create(Class.CONTEXT_SPECIFIC, 2, false, name));
+  return sequence(oid('subjectAltName'), primitive(Type.OCTETSTRING, asn1.toDer(names).getBytes()));
+}
+
+/**
+ * @param purpose which side of TLS may present it. @param days validity from five minutes before `now` (clock skew).
+ * @param dnsName for tools that insist on a name, although the pin says it all.
+ */
 export function makeCertificate(
   commonName: string,
   purpose: 'serverAuth' | 'clientAuth',
   days: number,
   now: Date,
+  dnsName?: string,
 ): Certificate {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const spki = publicKey.export({ type: 'spki', format: 'der' });
@@ -76,6 +87,7 @@ export function makeCertificate(
         extension('basicConstraints', sequence()),
         extension('keyUsage', primitive(Type.BITSTRING, '\x07\x80')), // digitalSignature
         extension('extendedKeyUsage', sequence(oid(purpose))),
+        ...(dnsName === undefined ? [] : [alternativeName(dnsName)]),
       ),
     ),
   );

@@ -5,5 +5,6 @@ export const TLS_OPTIONS = {
   minVersion: 'TLSv1.3',
   maxVersion: 'TLSv1.3',
   ciphers: 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256',
-  ecdhCurve: 'X25519MLKEM768:P-256:P-384',
+  /** The slash: a server takes the hybrid from everyone who knows it, also from who would rather begin with another group. */
+  ecdhCurve: 'X25519MLKEM768/P-256:P-384',
 } as const satisfies SecureContextOptions;

@@ -2,6 +2,7 @@
  * Port 22: TLS 1.3, mutual, both certificates pinned by SHA-256 (DESIGN 5). Without a live grant there is not even a
  * handshake; an unknown certificate gets no answer. Each connection carries one CONNECT and one stream.
  */
+import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
 import { plainAddress } from '../../shared/net/addresses.ts';
@@ -32,6 +33,12 @@ interface Pending {
 }
 
 const PRE_AUTH_MS = 10_000;
+/** A device that comes back within this needs no new signature (RFC 8446, 4.6.1: at most a week). */
+const RESUMABLE_SECONDS = 300;
+/** Whoever gets hold of the key could resume a session as its device: so no key lives longer. */
+const TICKET_KEY_MS = 3_600_000;
+/** What Node wants: the key's name, one for HMAC-SHA-256, one for AES-128-CBC. */
+const TICKET_KEY_BYTES = 48;
 
 /** A TLS socket and the TCP socket below it have this in common. */
 const keyOf = (socket: Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
@@ -44,6 +51,7 @@ export class TunnelServer {
   readonly #pending = new Map<string, Pending>();
   readonly #sockets = new Set<Socket>();
   #tls: TlsServer | undefined;
+  #rotation: NodeJS.Timeout | undefined;
 
   constructor(deps: TunnelServerDeps) {
     this.#deps = deps;
@@ -66,13 +74,22 @@ export class TunnelServer {
       requestCert: true,
       rejectUnauthorized: false, // no authority signs these: the pin decides, for resumed sessions too
       ALPNProtocols: ['http/1.1'],
+      sessionTimeout: RESUMABLE_SECONDS,
     });
     this.#tls.on('secureConnection', (socket) => this.#secured(socket));
     this.#tls.on('tlsClientError', (_error, socket) => socket.destroy());
+    clearInterval(this.#rotation);
+    this.#rotation = setInterval(() => this.rotateTicketKeys(), TICKET_KEY_MS).unref();
+  }
+
+  /** Sessions from before are not resumed any more: they take a whole handshake. The keys are nowhere but in memory. */
+  rotateTicketKeys(): void {
+    this.#tls?.setTicketKeys(randomBytes(TICKET_KEY_BYTES));
   }
 
   /** Cuts every stream and gives the port back. */
   async close(): Promise<void> {
+    clearInterval(this.#rotation);
     this.#deps.grants.closeAll();
     for (const socket of this.#sockets) socket.destroy();
     if (this.tcp.listening) await new Promise((resolve) => this.tcp.close(resolve));

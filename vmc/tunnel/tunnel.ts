@@ -4,12 +4,13 @@ import type { controlMethods } from '../../shared/api/index.ts';
 import type { Right } from '../../shared/api/rights.ts';
 import type { SftpAccess } from '../../shared/api/tunnel.ts';
 import { VmcError } from '../../shared/errors.ts';
-import { VERSION } from '../version.ts';
 import type { Grants } from './grants.ts';
 import type { PortRange } from './parse-ports.ts';
 import type { TunnelServer } from './tunnel-server.ts';
 
 const CERTIFICATE_DAYS = 3650;
+/** In the server's certificate: strangers learn no version from it, and curl can be told to expect it. */
+const NAME = 'vmc';
 /** Grants in one answer: at most 256 ranges each, and far below what a message may have. */
 const LIST_AT_ONCE = 64;
 /** Somebody's rights may change while their access to SFTP is made ready; more often than this they do not. */
@@ -104,7 +105,7 @@ export class Tunnel {
    */
   async #makeCertificate(): Promise<string> {
     const { makeCertificate, certificateSha256 } = await import('../../shared/net/certificate.ts');
-    const certificate = makeCertificate(`vmc ${VERSION}`, 'serverAuth', CERTIFICATE_DAYS, this.#deps.now());
+    const certificate = makeCertificate(NAME, 'serverAuth', CERTIFICATE_DAYS, this.#deps.now(), NAME);
     this.#deps.server.useCertificate(certificate);
     return certificateSha256(certificate.certificatePem);
   }

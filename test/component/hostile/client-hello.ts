@@ -2,7 +2,8 @@
 import { Duplex } from 'node:stream';
 import { connect, type SecureVersion } from 'node:tls';
 
-export function clientHello(version: SecureVersion): Promise<Buffer> {
+/** @param groups that it knows, the one with a key share first. */
+export function clientHello(version: SecureVersion, groups?: string): Promise<Buffer> {
   const { promise, resolve } = Promise.withResolvers<Buffer>();
   const wire = new Duplex({
     read() {},
@@ -11,7 +12,12 @@ export function clientHello(version: SecureVersion): Promise<Buffer> {
       done();
     },
   });
-  const socket = connect({ socket: wire, minVersion: version, maxVersion: version });
+  const socket = connect({
+    socket: wire,
+    minVersion: version,
+    maxVersion: version,
+    ...(groups && { ecdhCurve: groups }),
+  });
   socket.on('error', () => {});
   return promise.finally(() => socket.destroy());
 }
