@@ -14,7 +14,7 @@ export interface TunnelOrders {
 
 export type TunnelTold =
   | { kind: 'listening'; port: number; serverCertificateSha256: string }
-  | { kind: 'refused'; counts: Record<string, number> };
+  | { kind: 'state'; refused: Record<string, number>; inUseMiB: number };
 
 const tell = (told: TunnelTold) => void process.send?.(told);
 
@@ -34,8 +34,12 @@ process.once('message', async ({ deviceSha256, servicePort, preAuthMs }: TunnelO
   server.useCertificate(certificate);
   grants.open(deviceSha256, 'SHA256:owner', [{ from: servicePort, to: servicePort }]);
   await claimPort(server.tcp, 0);
-  // Any further message is the question what was refused.
-  process.on('message', () => tell({ kind: 'refused', counts }));
+  // Any further message is the question how it is.
+  process.on('message', () => {
+    globalThis.gc?.();
+    const { heapUsed, external } = process.memoryUsage();
+    tell({ kind: 'state', refused: counts, inUseMiB: (heapUsed + external) / 1024 / 1024 });
+  });
   tell({
     kind: 'listening',
     port: (server.tcp.address() as AddressInfo).port,

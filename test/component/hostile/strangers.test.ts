@@ -2,67 +2,18 @@
  * Strangers at vmc's port: whatever they do with their connections, the owner gets through, memory stays bounded, and every
  * descriptor comes back. The tunnel server and each attacker are processes of their own.
  */
-import { type ChildProcess, fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
 import t, { type Test } from 'tap';
-import { openStream, type TunnelPath } from '../../../connect/tunnel/open-stream.ts';
-import { certificateSha256, makeCertificate } from '../../../shared/net/certificate.ts';
 import { until } from '../backend/fixture.ts';
-import { listen } from '../connect/tunnel-server.ts';
-import { usage } from '../life/real-system.ts';
 import type { Attack, AttackTold } from './attacker.ts';
-import type { TunnelOrders, TunnelTold } from './serve-tunnel.ts';
+import { start, startTunnel, told } from './start-tunnel.ts';
 
 const PRE_AUTH_MS = 4_000;
-const OWNER_MS = 5_000;
 const MOST_GROWTH_MIB = 160;
 const PATIENCE_MS = 30_000;
 
-function start(t: Pick<Test, 'teardown'>, name: string, orders: TunnelOrders | Attack): ChildProcess {
-  const child = fork(new URL(name, import.meta.url).pathname, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
-  t.teardown(() => child.kill('SIGKILL'));
-  child.send(orders);
-  return child;
-}
-
-async function told<T>(child: ChildProcess): Promise<T> {
-  const [message] = await once(child, 'message', { signal: AbortSignal.timeout(PATIENCE_MS) });
-  return message as T;
-}
-
-async function startTunnel() {
-  const service = createServer((socket) => socket.on('error', () => {}).end('hello from the VM'));
-  const servicePort = await listen(service);
-  t.teardown(() => service.close());
-  const device = makeCertificate('device', 'clientAuth', 1, new Date());
-  const deviceSha256 = certificateSha256(device.certificatePem);
-  const child = start(t, 'serve-tunnel.ts', { deviceSha256, servicePort, preAuthMs: PRE_AUTH_MS });
-  const ready = await told<TunnelTold>(child);
-  if (ready.kind !== 'listening') throw new Error('expected the port');
-  const { port, serverCertificateSha256 } = ready;
-  const path: TunnelPath = { host: '127.0.0.1', port, certificate: device, serverCertificateSha256 };
-  return {
-    port,
-    /** The whole way, as `connect` goes it. @returns milliseconds. */
-    async owner(): Promise<number> {
-      const started = performance.now();
-      const { stream } = await openStream(path, servicePort, AbortSignal.timeout(OWNER_MS));
-      let text = '';
-      for await (const chunk of stream) text += String(chunk);
-      if (text !== 'hello from the VM') throw new Error(`got ${JSON.stringify(text)}`);
-      return performance.now() - started;
-    },
-    usage: () => usage(child.pid ?? 0),
-    async refused(): Promise<Record<string, number>> {
-      child.send('what was refused?');
-      const answer = await told<TunnelTold>(child);
-      return answer.kind === 'refused' ? answer.counts : {};
-    },
-  };
-}
-
-const tunnel = await startTunnel();
+const tunnel = await startTunnel(t, PRE_AUTH_MS);
 for (let i = 0; i < 5; i++) await tunnel.owner(); // what is loaded once is loaded
 const before = tunnel.usage();
 

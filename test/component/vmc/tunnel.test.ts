@@ -157,6 +157,9 @@ t.test('C5 the end of a grant cuts its streams within a second', async (t) => {
     await t.rejects(gone, { code: 'ECONNRESET' }, 'a cut, not a proper end');
     if (how === 'closed') t.ok(performance.now() - started < 1000, 'within a second');
     t.equal(grants.size, 0, how);
+    await tunnel.open('ab'.repeat(32), ANN, PORTS); // so that TLS goes on
+    const late = await tls(device);
+    await t.rejects(connectThrough(late, `localhost:${servicePort}`), /closed/, `${how}: its certificate is unknown`);
   }
 });
 
