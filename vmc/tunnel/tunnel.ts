@@ -57,15 +57,11 @@ export class Tunnel {
     this.#certificate ??= this.#makeCertificate();
     const serverCertificateSha256 = await this.#certificate;
     for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
-      const rights = rightsNow() ?? new Set();
+      const rights = rightsNow();
+      if (rights === undefined) throw nowhere();
       const sftp = await this.#sftpFor(person, rights);
-      if (!sameRights(rights, rightsNow() ?? new Set())) continue;
-      if (!rights.has('ports') && sftp === undefined)
-        throw new VmcError(
-          'forbidden',
-          'The tunnel leads you nowhere: you have neither the right "ports" nor the use of SFTP in this VM.',
-          'Ask the owner of the VM, or one of its managers.',
-        );
+      if (!sameRights(rights, rightsNow())) continue;
+      if (!rights.has('ports') && sftp === undefined) throw nowhere();
       const own = rights.has('ports') ? [...ports] : [];
       const all = sftp === undefined ? own : [...own, { from: sftp.port, to: sftp.port }];
       const { expiresAt } = grants.open(certificateSha256, person, all);
@@ -111,4 +107,12 @@ export class Tunnel {
   }
 }
 
-const sameRights = (one: ReadonlySet<Right>, other: ReadonlySet<Right>) => one.symmetricDifference(other).size === 0;
+const sameRights = (one: ReadonlySet<Right>, other: ReadonlySet<Right> | undefined) =>
+  other !== undefined && one.symmetricDifference(other).size === 0;
+
+const nowhere = () =>
+  new VmcError(
+    'forbidden',
+    'The tunnel leads you nowhere: you have neither the right "ports" nor the use of SFTP in this VM.',
+    'Ask the owner of the VM, or one of its managers.',
+  );

@@ -1,6 +1,6 @@
 /** C4: port 22 comes from systemd, so a restart of vmc refuses no connection. The real daemon on a socket that outlives it. */
 import { readFileSync, readlinkSync } from 'node:fs';
-import { appendFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { connect as tcpConnect } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import t, { type Test } from 'tap';
@@ -165,7 +165,7 @@ await inNamespace(import.meta.url, () => {
       keeper.tell(undefined);
       t.ok(await keeper.exited);
 
-      await appendFile(config, 'port = 2201\n');
+      await writeFile(config, readFileSync(config, 'utf8').replace('[tunnel]', '[tunnel]\nport = 2201'));
       const two = start(true, ['systemd-socket-activate', '-l', '2201', '-l', '2202', ...CREDENTIALS]);
       await knock(2201);
       t.equal(await two.exited, 78);

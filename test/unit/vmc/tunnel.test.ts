@@ -178,7 +178,7 @@ t.test('C16 rights that change while a grant is made: what holds in the end coun
   });
   rights = ['files'];
   const gone = removed.tunnel.open(sha(1), 'ann', () => rights && new Set(rights));
-  await t.resolves(gone.catch((error) => t.equal(error.code, 'forbidden')));
+  await t.rejects(gone, { code: 'forbidden' }, 'removed meanwhile');
   t.equal(removed.grants.size, 0);
 });
 
