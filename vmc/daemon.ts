@@ -89,7 +89,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   const server = new TunnelServer({
     ...limits,
     grants,
-    onRefused: (result, target) => void audit?.refuse({ who: 'unknown', what: 'tunnel.refused', target, result }),
+    onRefused: (result, target, who = 'unknown') => void audit?.refuse({ who, what: 'tunnel.refused', target, result }),
   });
   await claimPort(server.tcp, limits.port, deps.givenSockets);
   undo.add('give the port back', () => server.close());

@@ -13,6 +13,8 @@ export interface ServeConnectDeps {
   ports: () => readonly PortRange[];
   /** Called once a whole request, right or wrong, has arrived. */
   onRequest: () => void;
+  /** Told of a well-formed request that the grant does not allow. */
+  onRefused: (reason: 'port-not-allowed' | 'too-many-streams', port: number) => void;
   /** Asks for a place among the grant's streams. False: it has as many as it may. */
   begin: () => boolean;
   /** Told of the connection to the service, when it is begun. */
@@ -40,13 +42,15 @@ export function serveConnect(peer: TLSSocket, deps: ServeConnectDeps): void {
     peer.off('data', onData).off('end', onEnd).pause();
     deps.onRequest();
     if (request.kind === 'wrong') return refuse(peer, request.status, request.reason);
-    if (!allowsPort(deps.ports(), request.port))
-      return refuse(
-        peer,
-        403,
-        `Port ${request.port} is not on this VM's list of ports (tunnel.ports in vmc.toml), or you lack the right "ports".`,
-      );
-    if (!deps.begin()) return refuse(peer, 429, 'This device has too many streams open. Close one.');
+    if (!allowsPort(deps.ports(), request.port)) {
+      deps.onRefused('port-not-allowed', request.port);
+      const list = "this VM's list of ports (tunnel.ports in vmc.toml)";
+      return refuse(peer, 403, `Port ${request.port} is not on ${list}, or you lack the right "ports".`);
+    }
+    if (!deps.begin()) {
+      deps.onRefused('too-many-streams', request.port);
+      return refuse(peer, 429, 'This device has too many streams open. Close one.');
+    }
     if (received.length > request.headBytes) peer.unshift(received.subarray(request.headBytes));
     deps.onService(reach(peer, request.port, deps.cut));
   };

@@ -9,7 +9,7 @@ import { plainAddress } from '../../shared/net/addresses.ts';
 import { certificateSha256 } from '../../shared/net/pins.ts';
 import { Strangers } from '../../shared/net/strangers.ts';
 import { TLS_OPTIONS } from '../../shared/net/tls.ts';
-import type { GrantConnection, Grants } from './grants.ts';
+import type { Grant, GrantConnection, Grants } from './grants.ts';
 import { KEEP_ALIVE_MS, serveConnect } from './serve-connect.ts';
 
 export interface TunnelServerDeps {
@@ -21,8 +21,11 @@ export interface TunnelServerDeps {
   readySeconds: number;
   /** Milliseconds from TCP's connect to a known certificate; default 10 000. */
   preAuthMs?: number;
-  /** Told of each connection that was refused, or cut for a newcomer, for the audit log. */
-  onRefused: (reason: string, address: string) => void;
+  /**
+   * For the audit log: each connection that was refused, or cut for a newcomer, with its address; and what a grant does
+   * not allow, with the port that was asked for and the person, whose fingerprint is otherwise not known.
+   */
+  onRefused: (reason: string, target: string, person?: string) => void;
 }
 
 interface Pending {
@@ -130,8 +133,9 @@ export class TunnelServer {
     socket.on('error', () => {}); // a peer that vanishes; 'close' follows
     const pending = this.#pending.get(keyOf(socket));
     const presented = socket.getPeerX509Certificate();
-    const certificate = presented === undefined ? undefined : certificateSha256(presented.raw);
-    if (pending === undefined || certificate === undefined || this.#deps.grants.find(certificate) === undefined) {
+    const certificate = presented === undefined ? '' : certificateSha256(presented.raw);
+    const grant = this.#deps.grants.find(certificate);
+    if (pending === undefined || grant === undefined) {
       this.#deps.onRefused(
         presented === undefined ? 'no-certificate' : 'unknown-certificate',
         `${socket.remoteAddress}`,
@@ -140,12 +144,12 @@ export class TunnelServer {
       return;
     }
     pending.proven();
-    this.#await(socket, pending.tcp, certificate);
+    this.#await(socket, pending.tcp, grant);
   }
 
   /** A connection of a grant: first it may wait for its CONNECT, so that a new stream needs no handshake. */
-  #await(socket: TLSSocket, tcp: Socket, certificate: string): void {
-    const { grants, readySeconds } = this.#deps;
+  #await(socket: TLSSocket, tcp: Socket, { certificateSha256: certificate, person }: Grant): void {
+    const { grants, readySeconds, onRefused } = this.#deps;
     let service: Socket | undefined;
     // A reset, so that to the device a cut never looks like a proper end. But not while our own end is on its way out:
     // Node then loses the handle, and spins at exit waiting for it.
@@ -164,6 +168,7 @@ export class TunnelServer {
     serveConnect(socket, {
       ports: () => grants.find(certificate)?.ports ?? [],
       onRequest: () => clearTimeout(timer),
+      onRefused: (reason, port) => onRefused(reason, `localhost:${port}`, person),
       begin: () => grants.becomeStream(certificate, connection),
       onService: (begun) => {
         service = begun;

@@ -93,6 +93,7 @@ await inNamespace(import.meta.url, () => {
         'drive.trim wrong-state',
         'tunnel.open begun',
         'tunnel.open ok',
+        'tunnel.refused port-not-allowed',
         'tunnel.close begun',
         'tunnel.end closed',
         'tunnel.close ok',

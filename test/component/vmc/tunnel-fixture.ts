@@ -46,13 +46,18 @@ export async function setUpTunnel(
     (_grant, use, why) => ended.push({ why, use }),
   );
   const refused: string[] = [];
+  /** What a known person's grant did not allow. */
+  const denied: string[] = [];
   const server = new TunnelServer({
     grants,
     readySeconds: ready.readySeconds,
     maxPreAuth: options.maxPreAuth ?? 8,
     maxPreAuthPerAddress: 8,
     ...(options.preAuthMs === undefined ? {} : { preAuthMs: options.preAuthMs }),
-    onRefused: (reason) => refused.push(reason),
+    onRefused: (reason, target, person) => {
+      refused.push(reason);
+      if (person !== undefined) denied.push(`${person} ${reason} ${target}`);
+    },
   });
   await claimPort(server.tcp, 0);
   t.teardown(() => server.close());
@@ -84,7 +89,7 @@ export async function setUpTunnel(
     await Promise.race([once(socket, 'secureConnect'), once(socket, 'close')]);
     return socket;
   };
-  return { grants, ended, server, port, tunnel, device, sha, files, refused, serverCertificateSha256, tls };
+  return { grants, ended, denied, server, port, tunnel, device, sha, files, refused, serverCertificateSha256, tls };
 }
 
 /** Sends a CONNECT and gives the head of the answer; what follows stays in the socket. */

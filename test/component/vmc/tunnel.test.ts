@@ -15,7 +15,7 @@ t.test('C5 curl gets through with the granted certificate, and reads why when it
   const web = createHttpServer((_request, answer) => answer.end('hello from the VM'));
   const webPort = await listening(t, web);
   const closedPort = await listening(t, createServer());
-  const { port, device, files } = await setUpTunnel(t, { ports: [webPort, 1] });
+  const { port, device, files, denied } = await setUpTunnel(t, { ports: [webPort, 1] });
   const { cert, key } = files(device, 'device');
   const curl = (target: string) =>
     run({
@@ -46,6 +46,7 @@ t.test('C5 curl gets through with the granted certificate, and reads why when it
   );
   t.match((await curl('http://localhost:1/')).stdout, /^HTTP\/1\.1 502 .*Nothing listens on port 1/s);
   t.match((await curl('http://example.org:80/')).stdout, /^HTTP\/1\.1 403 .*localhost only/s);
+  t.same(denied, [`${ANN} port-not-allowed localhost:${closedPort}`], 'C12 who asked for what, for the audit log');
 });
 
 t.test('C5 OpenSSL: the pinned server certificate, TLS 1.3 only, approved suites', async (t) => {
