@@ -1,7 +1,8 @@
 /** C5: the tunnel driven by openssl and curl, by the very commands that docs/protocol.md shows. */
+import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import t from 'tap';
 import { sha256HexSchema } from '../../../shared/names.ts';
 import { run } from '../../../shared/run.ts';
@@ -53,6 +54,7 @@ t.test('C5 every command of "The tunnel by hand" does what the page says', async
 
   await ok(saveServer);
   t.match((await ok(digest)).stdout, serverCertificateSha256, 'it is the one that the channel told');
+  t.equal(new X509Certificate(readFileSync(join(cwd, 'server.pem'))).subjectAltName, 'DNS:vmc');
   const answer = await ok(byOpenssl);
   t.match(answer.stdout, /^HTTP\/1\.1 200 Connected\r\n\r\nHTTP\/1\.1 200 OK\r\n[\s\S]*hello from the VM$/);
   t.match(answer.stderr, /verify return:1/, 'the certificate that was saved is the one that answers');
