@@ -8,7 +8,7 @@ import { findVm } from '../vm/find.ts';
 import { TunnelAccess } from './access.ts';
 import { type ForwardSpec, parseForward, portsText, requireAllowed } from './forward-spec.ts';
 import { type LocalPort, listenLocally } from './local-port.ts';
-import { openStream, StreamRefused, type TunnelStream } from './open-stream.ts';
+import { StreamPool } from './stream-pool.ts';
 
 const MAX_FORWARDS = 64;
 
@@ -38,7 +38,7 @@ export function addTunnelCommand(program: Command, io: ConnectIo): void {
 }
 
 async function listPorts(io: ConnectIo, json: boolean | undefined, vm: Vm, access: TunnelAccess): Promise<void> {
-  const ports = await access.allowedPorts();
+  const ports = (await access.grant()).ports;
   reply(io, json, { vm: vm.name, ports }, () => (ports.length === 0 ? 'none' : portsText(ports)));
 }
 
@@ -51,13 +51,14 @@ async function forward(
 ): Promise<void> {
   const { io } = session;
   requireAllowed(vm.name, (await access.get()).ports, specs);
+  const pool = new StreamPool(access);
   const listening: LocalPort[] = [];
   try {
     for (const { vmPort, localPort } of specs)
       listening.push(
         await listenLocally({
           port: localPort,
-          open: (gone) => openThroughTunnel(access, vmPort, AbortSignal.any([gone, io.signal])),
+          open: (gone, early) => pool.open(vmPort, AbortSignal.any([gone, io.signal]), early),
           onProblem: (error) => problem(io, error),
         }),
       );
@@ -65,20 +66,11 @@ async function forward(
       const line = { local: `127.0.0.1:${port}`, localPort: port, vm: vm.name, port: specs[i]?.vmPort };
       reply(io, json, line, () => `${line.local} → ${vm.name}:${line.port}`);
     }
+    pool.warm();
     await aborted(io.signal); // Ctrl-C is how a tunnel ends: no failure
   } finally {
+    pool.close();
     await Promise.all(listening.map((local) => local.close()));
-  }
-}
-
-/** Once more with a new grant and endpoint when the ones at hand do not work any longer. */
-async function openThroughTunnel(access: TunnelAccess, vmPort: number, signal: AbortSignal): Promise<TunnelStream> {
-  const path = await access.get();
-  try {
-    return await openStream(path, vmPort, signal);
-  } catch (error) {
-    if (error instanceof StreamRefused || signal.aborted) throw error;
-    return openStream(await access.renew(path), vmPort, signal);
   }
 }
 

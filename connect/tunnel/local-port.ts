@@ -1,5 +1,6 @@
 /** A port of 127.0.0.1 that leads into the tunnel. */
 import { createServer, type Socket } from 'node:net';
+import type { Readable } from 'node:stream';
 import { VmcError } from '../../shared/errors.ts';
 import { isErrno } from '../../shared/files.ts';
 import { join, type Wire } from '../../shared/net/join.ts';
@@ -13,8 +14,11 @@ export interface LocalPort {
 export interface LocalPortOptions {
   /** 0: any that is free. */
   port: number;
-  /** Makes the other half of one connection; the signal aborts when the local side has gone. */
-  open(signal: AbortSignal): Promise<Wire>;
+  /**
+   * Makes the other half of one connection; the signal aborts when the local side has gone.
+   * @param early what the local side has to say at once, see requestStream.
+   */
+  open(signal: AbortSignal, early: Readable): Promise<Wire>;
   onProblem(error: unknown): void;
 }
 
@@ -51,7 +55,7 @@ async function serve(local: Socket, { open, onProblem }: LocalPortOptions): Prom
   local.on('error', () => {}); // 'close' follows
   local.once('close', onGone);
   try {
-    const remote = await open(gone.signal);
+    const remote = await open(gone.signal, local);
     local.off('close', onGone);
     await join({ stream: local, cut: () => void local.resetAndDestroy() }, remote);
   } catch (error) {

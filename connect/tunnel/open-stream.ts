@@ -1,29 +1,11 @@
-/** One stream through the tunnel: TCP to the endpoint, TLS 1.3 with both certificates pinned, CONNECT, then raw bytes. */
-
-import { timingSafeEqual } from 'node:crypto';
-import { connect as connectTcp } from 'node:net';
-import type { Duplex } from 'node:stream';
-import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { type ErrorCode, errorMessage, VmcError } from '../../shared/errors.ts';
-import { type Certificate, certificateSha256 } from '../../shared/net/certificate.ts';
-import { TLS_OPTIONS } from '../../shared/net/tls.ts';
+/** One stream through the tunnel: CONNECT (RFC 9110, 9.3.6) over a connection of its own, then raw bytes. */
+import type { Readable } from 'node:stream';
+import { type ErrorCode, VmcError } from '../../shared/errors.ts';
+import type { Wire } from '../../shared/net/join.ts';
 import { parseConnectAnswer } from './connect-answer.ts';
+import { type Connection, cancelled, openConnection, type TlsMemory, type TunnelPath } from './connection.ts';
 
-export interface TunnelPath {
-  /** The endpoint at the backend. */
-  host: string;
-  port: number;
-  /** The device's own certificate, which the VM was told over the channel. */
-  certificate: Certificate;
-  /** The VM's, which it told over the channel. */
-  serverCertificateSha256: string;
-}
-
-export interface TunnelStream {
-  stream: Duplex;
-  /** Ends it with a TCP reset: the other side sees a cut, not an end. */
-  cut(): void;
-}
+export type { TunnelPath } from './connection.ts';
 
 /** The VM itself answered, and said no: trying again by another path would not help. */
 export class StreamRefused extends VmcError {
@@ -38,107 +20,120 @@ export class StreamRefused extends VmcError {
   }
 }
 
-const DEADLINE_MS = 20_000;
+/** The connection ended before the VM answered, when bytes of the stream had gone out: nobody knows whether they arrived. */
+export class StreamLost extends VmcError {
+  constructor(vmPort: number) {
+    super(
+      'channel-closed',
+      `The tunnel was cut while a connection to port ${vmPort} of the VM was being opened.`,
+      'What had been sent may have arrived: it is not sent twice. Try again.',
+    );
+    this.name = 'StreamLost';
+  }
+}
+
+const ANSWER_MS = 20_000;
+/** For a connection that had waited, and may have died of it. */
+const DOUBTED_ANSWER_MS = 4_000;
+/** What goes out before the VM has answered. What comes after it waits for the answer. */
+const EARLY_BYTES = 64 * 1024;
 
 /**
- * Half-open is allowed: each direction ends by itself.
- * @throws StreamRefused when the VM says no; VmcError 'identity-changed' before a byte was sent, 'unreachable',
- * 'channel-closed' (the VM does not know this device's certificate, or no longer), 'timeout'.
+ * Asks for a port over a connection that is ready. What `early` has to say goes out right behind, not waiting for the answer:
+ * so a stream costs one round trip. `early` is not ended, and has lost only what has been sent.
+ * @param doubted no answer for 4 s is taken for a dead connection, as long as nothing of `early` was sent.
+ * @throws StreamRefused, StreamLost; VmcError 'bad-data', 'channel-closed' (nothing of `early` was sent), 'timeout', 'cancelled'.
  */
-export function openStream(path: TunnelPath, vmPort: number, signal: AbortSignal): Promise<TunnelStream> {
-  const { promise, resolve, reject } = Promise.withResolvers<TunnelStream>();
-  const tcp = connectTcp({ host: path.host, port: path.port, allowHalfOpen: true, noDelay: true });
-  const socket = connectTls({
-    ...TLS_OPTIONS,
-    socket: tcp,
-    cert: path.certificate.certificatePem,
-    key: path.certificate.privateKeyPem,
-    ALPNProtocols: ['http/1.1'],
-    // The pin replaces the certificate authorities; it is checked below.
-    rejectUnauthorized: false,
-  });
-  let connected = false;
+export function requestStream(
+  connection: Connection,
+  vmPort: number,
+  signal: AbortSignal,
+  early?: Readable,
+  doubted = false,
+): Promise<Connection> {
+  const { promise, resolve, reject } = Promise.withResolvers<Connection>();
+  const { stream: tls } = connection;
   let received: Buffer = Buffer.alloc(0);
+  let sent = 0;
 
   const settle = () => {
     clearTimeout(timer);
+    clearTimeout(doubt);
     signal.removeEventListener('abort', onAbort);
-    socket.off('data', onData);
-    socket.off('end', onEnd);
-    socket.off('close', onClose);
+    tls.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onError);
+    early?.off('readable', sendEarly);
   };
   const fail = (error: unknown) => {
     settle();
-    socket.destroy();
+    tls.on('error', () => {}); // 'close' follows
+    tls.destroy();
     reject(error);
   };
   const take = (ended: boolean) => {
     const answer = parseConnectAnswer(received, ended);
     if (answer.kind === 'more') return;
     if (answer.kind === 'refused') return fail(new StreamRefused(vmPort, answer.status, answer.reason));
-    if (answer.kind === 'malformed') return fail(received.length === 0 ? unknownHere() : notATunnel());
+    if (answer.kind === 'malformed') return fail(received.length === 0 ? lost() : notATunnel());
     settle();
-    socket.pause();
-    if (received.length > answer.headBytes) socket.unshift(received.subarray(answer.headBytes));
-    resolve({ stream: socket, cut: () => void tcp.resetAndDestroy() });
+    tls.pause();
+    if (received.length > answer.headBytes) tls.unshift(received.subarray(answer.headBytes));
+    resolve(connection);
+  };
+  const lost = () => (sent > 0 ? new StreamLost(vmPort) : permissionEnded());
+  const sendEarly = () => {
+    while (early !== undefined && early.readableLength > 0 && sent < EARLY_BYTES) {
+      // Just what is there: to read beyond it would make its end known to nobody.
+      const chunk: Buffer | null = early.read(Math.min(early.readableLength, EARLY_BYTES - sent));
+      if (chunk === null) return;
+      sent += chunk.length;
+      tls.write(chunk);
+    }
   };
   const onData = (chunk: Buffer) => {
-    received = Buffer.concat([received, chunk]);
+    received = received.length === 0 ? chunk : Buffer.concat([received, chunk]);
     take(false);
   };
   const onEnd = () => take(true);
-  const onClose = () => fail(connected ? unknownHere() : unreachable(path, 'it closed the connection'));
-  const onAbort = () => fail(new VmcError('cancelled', 'Cancelled.'));
+  const onClose = () => fail(lost());
+  const onError = () => {}; // 'close' follows
+  const onAbort = () => fail(cancelled());
+  const onDoubt = () => {
+    if (sent === 0) fail(permissionEnded());
+  };
+  const doubt = doubted ? setTimeout(onDoubt, DOUBTED_ANSWER_MS) : undefined;
   const timer = setTimeout(
-    () => fail(new VmcError('timeout', `No stream to the VM within ${DEADLINE_MS / 1000} s.`)),
-    DEADLINE_MS,
+    () => fail(new VmcError('timeout', `No answer of the VM for its port ${vmPort} within ${ANSWER_MS / 1000} s.`)),
+    ANSWER_MS,
   );
-
-  tcp.on('error', (error) => fail(connected ? unknownHere(error) : unreachable(path, errorMessage(error), error)));
-  socket.on('error', (error) => fail(connected ? unknownHere(error) : unreachable(path, errorMessage(error), error)));
-  socket.on('close', onClose);
-  socket.once('secureConnect', () => {
-    connected = true;
-    try {
-      checkServer(socket, path.serverCertificateSha256);
-    } catch (error) {
-      fail(error);
-      return;
-    }
-    socket.on('data', onData);
-    socket.on('end', onEnd);
-    socket.write(`CONNECT localhost:${vmPort} HTTP/1.1\r\nHost: localhost:${vmPort}\r\n\r\n`);
-  });
+  if (tls.closed || tls.destroyed) {
+    fail(permissionEnded());
+    return promise;
+  }
+  tls.on('data', onData).on('end', onEnd).on('close', onClose).on('error', onError);
   signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
+  if (signal.aborted) {
+    onAbort();
+    return promise;
+  }
+  tls.cork(); // request and first words in one record
+  tls.write(`CONNECT localhost:${vmPort} HTTP/1.1\r\nHost: localhost:${vmPort}\r\n\r\n`);
+  sendEarly();
+  tls.uncork();
+  tls.resume();
+  early?.on('readable', sendEarly);
   return promise;
 }
 
-function checkServer(socket: TLSSocket, pinned: string): void {
-  const shown = socket.getPeerX509Certificate();
-  const seen = shown === undefined ? '' : certificateSha256(shown.raw);
-  if (seen.length !== pinned.length || !timingSafeEqual(Buffer.from(seen), Buffer.from(pinned)))
-    throw new VmcError(
-      'identity-changed',
-      'The other end of the tunnel shows another certificate than the VM named over the encrypted channel. Nothing was sent.',
-      'If it happens again, somebody stands between you and the VM: tell an administrator.',
-    );
+/** Over a new connection. @throws as openConnection and requestStream do. */
+export async function openStream(
+  path: TunnelPath,
+  vmPort: number,
+  signal: AbortSignal,
+  { early, memory }: { early?: Readable | undefined; memory?: TlsMemory } = {},
+): Promise<Wire> {
+  return requestStream(await openConnection(path, signal, memory), vmPort, signal, early);
 }
 
-const unreachable = (path: TunnelPath, why: string, cause?: unknown) =>
-  new VmcError(
-    'unreachable',
-    `The endpoint ${path.host}:${path.port} cannot be reached: ${why}.`,
-    'Is a firewall in between? Ports 6000-6100 of the backend must be open to you.',
-    { cause },
-  );
-const unknownHere = (cause?: unknown) =>
-  new VmcError(
-    'channel-closed',
-    'The VM closed the tunnel without an answer: its permission may have ended.',
-    undefined,
-    {
-      cause,
-    },
-  );
+const permissionEnded = () =>
+  new VmcError('channel-closed', 'The VM closed the tunnel without an answer: its permission may have ended.');
 const notATunnel = () => new VmcError('bad-data', 'The other end of the tunnel does not speak HTTP/1.1.');
