@@ -4,6 +4,7 @@
  */
 import { networkInterfaces } from 'node:os';
 import type { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import { type Backoff, makeBackoff } from '../../shared/backoff.ts';
 import { type ErrorCode, errorMessage, VmcError } from '../../shared/errors.ts';
 import { plainAddress } from '../../shared/net/addresses.ts';
@@ -143,6 +144,8 @@ export class StreamPool<P extends PoolPath = PoolPath> {
 
   /** Over a connection that waited. Undefined: there was none, or it had died unnoticed. */
   async #openReady(vmPort: number, signal: AbortSignal, early: Readable | undefined): Promise<Connection | undefined> {
+    if (this.#ready.size === 0) return undefined;
+    await setImmediate(); // what has died shows by then
     const connection = this.#ready.take();
     if (connection === undefined) return undefined;
     try {
