@@ -3,6 +3,7 @@ import { createServer, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { VmcError } from '../../shared/errors.ts';
 import { isErrno } from '../../shared/files.ts';
+import { cutSocket } from '../../shared/net/cut.ts';
 import { join, type Wire } from '../../shared/net/join.ts';
 
 export interface LocalPort {
@@ -57,9 +58,9 @@ async function serve(local: Socket, { open, onProblem }: LocalPortOptions): Prom
   try {
     const remote = await open(gone.signal, local);
     local.off('close', onGone);
-    await join({ stream: local, cut: () => void local.resetAndDestroy() }, remote);
+    await join({ stream: local, cut: () => cutSocket(local) }, remote);
   } catch (error) {
-    local.resetAndDestroy(); // a refused connection looks like one
+    cutSocket(local); // a refused connection looks like one
     if (!gone.signal.aborted) onProblem(error);
   }
 }

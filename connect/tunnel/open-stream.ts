@@ -77,7 +77,9 @@ export function requestStream(
     settle();
     tls.pause();
     if (received.length > answer.headBytes) tls.unshift(received.subarray(answer.headBytes));
-    resolve(connection);
+    // Not from within this event: when the local side has ended already, the stream is ended in the next moment, and Node
+    // (TLSWrap::DoShutdown, which calls SSL_shutdown twice) then throws away records that came in one piece with this one.
+    setImmediate(resolve, connection);
   };
   const lost = () => (sent > 0 ? new StreamLost(vmPort) : permissionEnded());
   const sendEarly = () => {

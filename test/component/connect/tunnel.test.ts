@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, createServer, type Socket } from 'node:net';
 import t, { type Test } from 'tap';
 import { VmcError } from '../../../shared/errors.ts';
+import { until } from '../backend/fixture.ts';
 import type { FakeVm } from './fake-vm.ts';
 import { type Person, startWorld, type World } from './fake-world.ts';
 import { listen } from './tunnel-server.ts';
@@ -69,9 +70,10 @@ t.test('C5 a port of the VM on 127.0.0.1, until Ctrl-C; then grant and endpoint 
   t.equal(await say(tunnel.localPort, 'through'), 'through');
   t.equal(vm.grants.size, 1);
 
-  // The VM forgets the grant, as after a restart of vmc: the next connection gets a new one.
+  // The VM forgets the grant: a new one is made as soon as that shows.
   vm.grants.closeAll();
   t.equal(vm.grants.size, 0);
+  await until(() => vm.grants.size === 1);
   t.equal(await say(tunnel.localPort, 'again'), 'again');
   t.equal(vm.grants.size, 1);
 
