@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import t from 'tap';
 import { checkGiven, countGiven } from '../../../vmc/port22/given-socket.ts';
 import { parseSocketList } from '../../../vmc/port22/parse-socket-list.ts';
-import { describeOwner } from '../../../vmc/port22/port-owner.ts';
+import { describeOwner, findPortOwner } from '../../../vmc/port22/port-owner.ts';
 
 t.test('C4 only sockets that are meant for this process count', async (t) => {
   t.equal(countGiven({}, 7), 0);
@@ -66,3 +66,27 @@ t.test('C4 which unit systemd holds a port for', async (t) => {
   );
   t.equal(describeOwner({ pid: 7, name: 'sshd', isVmc: false }), 'sshd (pid 7)');
 });
+
+t.test(
+  'C4 vmc is found beside systemd, which gave it the port, and with the options that its service gives to Node',
+  async (t) => {
+    const proc = t.testdir();
+    mkdirSync(join(proc, 'net'));
+    const line = '   0: 00000000:0016 00000000:0000 0A 0:0 00:0 0     0        0 13 1 0\n';
+    writeFileSync(join(proc, 'net/tcp'), `header\n${line}`);
+    const add = (pid: number, comm: string, words: string[], target = 'socket:[13]') => {
+      mkdirSync(join(proc, String(pid), 'fd'), { recursive: true });
+      symlinkSync(target, join(proc, String(pid), 'fd/3'));
+      writeFileSync(join(proc, String(pid), 'comm'), `${comm}\n`);
+      writeFileSync(join(proc, String(pid), 'cmdline'), `${words.join('\0')}\0`);
+    };
+    t.equal(await findPortOwner(22, proc), undefined);
+    add(1, 'systemd', ['/sbin/init']);
+    add(9, 'other', ['/usr/bin/other'], 'socket:[14]');
+    t.match(await findPortOwner(22, proc), { pid: 1, name: 'systemd', isVmc: false }, 'only systemd: vmc does not run');
+    add(7, 'MainThread', ['/usr/lib/vmc/node', '--max-semi-space-size=1', '/usr/lib/vmc/main.js', 'daemon']);
+    add(8, 'sh', ['sh', '-c', 'keeps it too']);
+    t.same(await findPortOwner(22, proc), { pid: 7, name: 'node', isVmc: true });
+    t.equal(await findPortOwner(23, proc), undefined);
+  },
+);
