@@ -21,6 +21,7 @@ const FILES = 16_384;
 const listeningSchema = z.strictObject({
   port: z.int(),
   serverCertificateSha256: z.string(),
+  ready: z.strictObject({ connections: z.int(), seconds: z.number() }),
 });
 const forwardedSchema = z.strictObject({ ports: z.array(z.int()).min(1) });
 

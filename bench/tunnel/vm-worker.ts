@@ -34,6 +34,10 @@ serveWorker({
     server.tcp.listen({ port: 0, host: '127.0.0.1' });
     await once(server.tcp, 'listening');
     const { port } = server.tcp.address() as AddressInfo;
-    return { port, serverCertificateSha256: certificateSha256(certificate.certificatePem) };
+    return {
+      port,
+      serverCertificateSha256: certificateSha256(certificate.certificatePem),
+      ready: { connections: readyPerGrant, seconds: readySeconds },
+    };
   },
 });
