@@ -10,6 +10,7 @@ import { relayTargets } from './relay.ts';
 import { requestTargets } from './requests.ts';
 import { restTargets } from './rest.ts';
 import { controlParamTargets, rpcTargets } from './rpc.ts';
+import { sftpTargets } from './sftp.ts';
 import { stateTargets } from './state.ts';
 import { tunnelTargets } from './tunnel.ts';
 
@@ -20,6 +21,7 @@ export const targets: readonly Target[] = [
   ...relayTargets,
   ...restTargets,
   ...tunnelTargets,
+  ...sftpTargets,
   ...rpcTargets,
   ...controlParamTargets,
   ...requestTargets,
