@@ -9,12 +9,14 @@ import { addEndpointCommands } from './endpoint/commands.ts';
 import { addHostCommands } from './host/commands.ts';
 import type { ConnectIo } from './io.ts';
 import { descriptor } from './options.ts';
+import { addSftpCommands } from './sftp/commands.ts';
 import { addTunnelCommand } from './tunnel/command.ts';
 import { addVmCommands } from './vm/commands.ts';
 
 export type { ConnectIo } from './io.ts';
 
-export function connectProgram(io: ConnectIo): Command {
+/** @param handOn told the exit code of a program that ran in connect's place. */
+export function connectProgram(io: ConnectIo, handOn: (code: number) => void = () => {}): Command {
   const program = makeProgram('connect', 'Your keys, VMs, drives and tunnels', manifest.version)
     .configureHelp({ showGlobalOptions: true })
     .option('--dir <folder>', `your folder: identity, backend, known VMs (default: ${io.defaultFolder})`)
@@ -25,11 +27,16 @@ export function connectProgram(io: ConnectIo): Command {
   addVmCommands(program, io);
   addDriveCommands(program, io);
   addTunnelCommand(program, io);
+  addSftpCommands(program, io, handOn);
   addEndpointCommands(program, io);
   return program;
 }
 
 /** @param argv without the program's name. @returns the exit code; nothing is thrown. */
-export function runConnect(argv: readonly string[], io: ConnectIo): Promise<number> {
-  return runProgram(connectProgram(io), argv, io);
+export async function runConnect(argv: readonly string[], io: ConnectIo): Promise<number> {
+  let handedOn = 0;
+  const program = connectProgram(io, (code) => {
+    handedOn = code;
+  });
+  return (await runProgram(program, argv, io)) || handedOn;
 }

@@ -13,6 +13,13 @@ export interface ConnectIo {
   readFd(fd: number, what: string): Uint8Array;
   /** Where a person's files are unless --dir says otherwise. */
   defaultFolder: string;
+  /** A folder for sockets and files that last as long as a command: the person's own, or /tmp. */
+  runtimeFolder: string;
+  /**
+   * Runs a program with this terminal as its own: streams, and Ctrl-C, which then does not stop connect.
+   * @param signal ends it. @returns its exit code. @throws VmcError 'command-failed' when there is none such.
+   */
+  runHere(file: string, args: readonly string[], signal: AbortSignal): Promise<number>;
 }
 
 export const CANCELLED = () => new VmcError('cancelled', 'Cancelled.');

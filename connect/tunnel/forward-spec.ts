@@ -3,7 +3,8 @@ import { VmcError } from '../../shared/errors.ts';
 import { shortened } from '../../shared/printable.ts';
 
 export interface ForwardSpec {
-  vmPort: number;
+  /** 'sftp': the one that the VM names. */
+  vmPort: number | 'sftp';
   /** 0: any that is free. */
   localPort: number;
 }
@@ -17,11 +18,16 @@ const isPort = (port: number) => port >= 1 && port <= 65535;
 
 /** @throws VmcError 'bad-request'. */
 export function parseForward(text: string): ForwardSpec {
-  const [, vm, local] = /^(\d{1,5})(?::(\d{1,5}))?$/.exec(text) ?? [];
-  const spec = { vmPort: Number(vm ?? 0), localPort: Number(local ?? 0) };
-  if (!isPort(spec.vmPort) || (local !== undefined && !isPort(spec.localPort)))
-    throw new VmcError('bad-request', `"${shortened(text)}" is not PORT or PORT:LOCALPORT.`, 'For example 3389:13389.');
-  return spec;
+  const [, vm = '0', local] = /^(\d{1,5}|sftp)(?::(\d{1,5}))?$/.exec(text) ?? [];
+  const vmPort = vm === 'sftp' ? vm : Number(vm);
+  const localPort = Number(local ?? 0);
+  if ((vmPort !== 'sftp' && !isPort(vmPort)) || (local !== undefined && !isPort(localPort)))
+    throw new VmcError(
+      'bad-request',
+      `"${shortened(text)}" is not PORT, PORT:LOCALPORT or sftp.`,
+      'For example 3389:13389.',
+    );
+  return { vmPort, localPort };
 }
 
 export const portsText = (ranges: readonly PortRange[]): string =>
@@ -29,13 +35,15 @@ export const portsText = (ranges: readonly PortRange[]): string =>
 
 /** @throws VmcError 'forbidden' that names the ports which are allowed. */
 export function requireAllowed(vmName: string, allowed: readonly PortRange[], specs: readonly ForwardSpec[]): void {
-  const refused = specs.filter(({ vmPort }) => !allowed.some(({ from, to }) => vmPort >= from && vmPort <= to));
+  const refused = specs.filter(
+    ({ vmPort }) => vmPort !== 'sftp' && !allowed.some(({ from, to }) => vmPort >= from && vmPort <= to),
+  );
   if (refused.length === 0) return;
   throw new VmcError(
     'forbidden',
     `The VM ${vmName} does not let you reach port ${refused.map(({ vmPort }) => vmPort).join(', ')}.`,
     allowed.length === 0
-      ? 'It allows none: its /etc/vmc/vmc.toml lists ports under [tunnel].'
+      ? 'It allows you none: its /etc/vmc/vmc.toml lists ports under [tunnel], and you need the right "ports".'
       : `It allows: ${portsText(allowed)}.`,
   );
 }

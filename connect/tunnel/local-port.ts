@@ -21,6 +21,8 @@ export interface LocalPortOptions {
    */
   open(signal: AbortSignal, early: Readable): Promise<Wire>;
   onProblem(error: unknown): void;
+  /** Told of each connection, before anything goes through it. */
+  onConnection?(socket: Socket): void;
 }
 
 /** Connections at once; what comes beyond is closed at once. */
@@ -31,6 +33,7 @@ export async function listenLocally(options: LocalPortOptions): Promise<LocalPor
   const open = new Set<Socket>();
   const server = createServer({ allowHalfOpen: true, noDelay: true }, (local) => {
     open.add(local);
+    options.onConnection?.(local);
     local.once('close', () => open.delete(local));
     void serve(local, options);
   });

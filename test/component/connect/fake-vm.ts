@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DriveStatus } from '../../../shared/api/drive.ts';
+import type { SftpAccess } from '../../../shared/api/tunnel.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { Bootstrap } from '../../../shared/bootstrap.ts';
 import { equalBytes } from '../../../shared/bytes.ts';
@@ -44,6 +45,8 @@ export class FakeVm {
   readonly #abort = new AbortController();
   /** Refuses everybody, the owner too. */
   knowsNobody = false;
+  /** What everybody may do with files, and where. */
+  sftp: SftpAccess | undefined;
   /** Tells another version than the true one. */
   peopleVersion: number | undefined;
   /** Where its state is, while it is parked. */
@@ -68,7 +71,10 @@ export class FakeVm {
       ...{ ...READY, grants, maxPreAuth: 64, maxPreAuthPerAddress: 64 },
       onRefused: () => {},
     });
-    this.#tunnel = new Tunnel({ ...READY, grants, server: this.#server, ports, now: () => new Date() });
+    this.#tunnel = new Tunnel({
+      ...{ ...READY, grants, server: this.#server, ports, now: () => new Date() },
+      sftpFor: async () => this.sftp,
+    });
   }
 
   /** @returns the port that stands for the VM's port 22. */

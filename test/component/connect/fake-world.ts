@@ -126,7 +126,7 @@ function makePerson(t: Test, folder: string): Person {
   const start = (signal: AbortSignal, ...argv: string[]) => {
     const io = fakeIo({ folder, secrets: { 3: PASSPHRASE, 4: 'wrong', 5: 'hello marker' }, signal });
     const chosen = argv.includes('--passphrase-fd') ? [] : ['--passphrase-fd', '3'];
-    return { io, ended: runConnect([...argv, ...chosen], io) };
+    return { io, ended: runConnect([...chosen, ...argv], io) };
   };
   const run = async (...argv: string[]): Promise<Result> => {
     const { io, ended } = start(new AbortController().signal, ...argv);

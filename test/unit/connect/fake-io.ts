@@ -1,4 +1,6 @@
 /** Streams in memory and secrets by number: what runConnect needs in place of a process. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { Writable } from 'node:stream';
 import type { ConnectIo } from '../../../connect/io.ts';
 import { VmcError } from '../../../shared/errors.ts';
@@ -38,6 +40,15 @@ export function fakeIo({ folder = '/nowhere', secrets = {}, signal }: FakeIoOpti
       return new TextEncoder().encode(secret);
     },
     defaultFolder: folder,
+    runtimeFolder: '/tmp',
+    runHere: async (file, args, signal) => {
+      const child = spawn(file, args, { stdio: ['ignore', 'pipe', 'pipe'], signal });
+      child.on('error', () => {});
+      child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
+      child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+      const [code] = await once(child, 'close');
+      return code;
+    },
     output: () => Buffer.concat(out).toString(),
     outputBytes: () => Buffer.concat(out),
     errors: () => Buffer.concat(err).toString(),
