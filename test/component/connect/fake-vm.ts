@@ -28,6 +28,7 @@ const READY = { readyPerGrant: 8, readySeconds: 60 };
 
 export class FakeVm {
   readonly bootstrap: Bootstrap;
+  readonly ports: { from: number; to: number }[];
   identity: Identity = generateIdentity();
   /** The key each drive was formatted with. */
   readonly keys = new Map<string, Uint8Array>();
@@ -65,6 +66,7 @@ export class FakeVm {
   /** @param ports that the tunnel may reach. */
   constructor(bootstrap: Bootstrap, ports: { from: number; to: number }[]) {
     this.bootstrap = bootstrap;
+    this.ports = ports;
     this.#client = new BackendClient(bootstrap.backend);
     const { grants } = this;
     this.#server = new TunnelServer({

@@ -1,8 +1,13 @@
 /** C5, B3: `connect tunnel` as a whole: grant, endpoint of the real backend, vmc's tunnel server, local ports. */
 import { once } from 'node:events';
+import { readFile, stat, writeFile } from 'node:fs/promises';
+import { createServer as createHttpServer } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { VmcError } from '../../../shared/errors.ts';
+import { certificateSha256 } from '../../../shared/net/pins.ts';
+import { run } from '../../../shared/run.ts';
 import { until } from '../backend/fixture.ts';
 import type { FakeVm } from './fake-vm.ts';
 import { type Person, startWorld, type World } from './fake-world.ts';
@@ -95,4 +100,69 @@ t.test('C5 ports: listed without arguments, refused when not listed, taken ones 
   t.equal(taken.code, 71);
   t.equal((await ada.run('tunnel', 'lab', 'http')).code, 64);
   t.equal(vm.grants.size, 0, 'none of these leaves a grant');
+});
+
+t.test('C5 --certificate lets curl and openssl in, by a certificate whose key connect never sees', async (t) => {
+  const { ada, vm } = await started;
+  const web = createHttpServer((_request, answer) => answer.end('hello from the VM'));
+  t.teardown(() => web.close());
+  const webPort = await listen(web);
+  vm.sftp = { port: webPort, user: 'owner', hostKey: 'ssh-ed25519 AAAA', upload: true, download: true };
+  t.teardown(() => {
+    vm.sftp = undefined;
+  });
+  const cwd = t.testdir({ empty: 'no certificate' });
+  const openssl = (...args: string[]) => run({ file: 'openssl', args, cwd, timeoutMs: 30_000, okExitCodes: [0, 1] });
+  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', 'client.key'];
+  await openssl('req', '-x509', ...key, '-days', '30', '-subj', '/CN=device', '-out', 'client.pem');
+  t.equal((await ada.run('tunnel', 'lab', '--certificate', join(cwd, 'empty'))).code, 65);
+  t.equal((await ada.run('tunnel', 'lab', '--certificate', join(cwd, 'none'))).code, 66);
+  t.equal((await ada.run('tunnel', 'lab', '80', '--certificate', join(cwd, 'client.pem'))).code, 64);
+
+  const abort = new AbortController();
+  t.teardown(() => abort.abort());
+  const { io, ended } = ada.start(abort.signal, 'tunnel', 'lab', '--certificate', join(cwd, 'client.pem'), '--json');
+  await until(() => io.output().includes('\n'));
+  const { host, port, serverCertificateSha256 } = JSON.parse(io.output());
+  const pair = ['-tls1_3', '-cert', 'client.pem', '-key', 'client.key'];
+  const shown = await openssl('s_client', '-connect', `${host}:${port}`, ...pair);
+  const server = /-----BEGIN CERTIFICATE-----[\s\S]*-----END CERTIFICATE-----\n/.exec(shown.stdout)?.[0] ?? '';
+  t.equal(certificateSha256(server), serverCertificateSha256);
+  await writeFile(join(cwd, 'server.pem'), server);
+  const proxy = ['--proxytunnel', '--proxy', `https://vmc:${port}`, '--resolve', `vmc:${port}:${host}`];
+  const by = ['--proxy-cacert', 'server.pem', '--proxy-cert', 'client.pem', '--proxy-key', 'client.key'];
+  const got = await run({
+    file: 'curl',
+    args: ['--silent', ...proxy, ...by, `http://localhost:${webPort}/`],
+    ...{ cwd, timeoutMs: 30_000 },
+  });
+  t.equal(got.stdout, 'hello from the VM');
+  abort.abort(new VmcError('cancelled', 'Cancelled.'));
+  t.equal(await ended, 0);
+  t.equal(vm.grants.size, 0);
+});
+
+t.test('B4 --rdp writes a file for the local port, and replaces none unasked', async (t) => {
+  const { ada, vm } = await started;
+  const path = join(t.testdir({}), 'desktop.rdp');
+  t.equal((await ada.run('tunnel', 'lab', '--rdp', path)).code, 77, '3389 is not allowed there');
+  const { ports } = vm;
+  ports.push({ from: 3389, to: 3389 });
+  const write = async (...more: string[]) => {
+    const abort = new AbortController();
+    const { io, ended } = ada.start(abort.signal, 'tunnel', 'lab', '--rdp', path, '--json', ...more);
+    await until(() => io.errors().includes('.rdp'));
+    abort.abort(new VmcError('cancelled', 'Cancelled.'));
+    return { code: await ended, io };
+  };
+  const first = await write();
+  t.equal(first.code, 0);
+  const { localPort } = JSON.parse(first.io.output());
+  t.match(await readFile(path, 'utf8'), `full address:s:127.0.0.1:${localPort}\r\n`);
+  t.equal((await stat(path)).mode & 0o777, 0o600);
+  const second = await write();
+  t.equal(second.code, 73);
+  t.match(second.io.errors(), '--force');
+  t.equal((await write('--force')).code, 0);
+  ports.pop();
 });
