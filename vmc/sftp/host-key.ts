@@ -1,10 +1,14 @@
-/** The host key of this VM's SFTP server: made once, kept in the state folder, so that clients which pin it are not alarmed. */
-import { lstat, readFile } from 'node:fs/promises';
+/**
+ * The host key of this VM's SFTP server: made once, kept in the state folder, so that clients which pin it are not alarmed.
+ *
+ *   sftp-host-key    32 B Ed25519 seed, 32 B public key, which proves that the seed is whole
+ */
+import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
-import ssh2, { type ParsedKey } from 'ssh2';
-import { wipe } from '../../shared/bytes.ts';
+import { concatBytes, equalBytes, wipe } from '../../shared/bytes.ts';
 import { VmcError } from '../../shared/errors.ts';
-import { isErrno, writeOnce } from '../../shared/files.ts';
+import { isErrno, readBytesIfThere, writeOnce } from '../../shared/files.ts';
+import { openSshPublicKey } from '../../shared/identity/fingerprint.ts';
 import { SIZE } from '../../shared/identity/keys.ts';
 import { ed25519FromSeed, random } from '../../shared/identity/native.ts';
 import { openSshPrivateKey } from './openssh-private-key.ts';
@@ -28,24 +32,29 @@ export async function loadHostKey(stateDir: string): Promise<HostKey> {
   if (there === undefined) await makeHostKey(path);
   else if (!there.isFile() || (there.mode & 0o077) !== 0)
     throw new VmcError('bad-data', `${path} is not a file of root alone.`, HINT);
-  const privateKey = await readFile(path, 'utf8');
-  const parsed = parse(privateKey);
-  if (parsed?.type !== 'ssh-ed25519' || !parsed.isPrivateKey())
-    throw new VmcError('bad-data', `${path} is damaged.`, HINT);
-  return { privateKey, publicKey: `ssh-ed25519 ${parsed.getPublicSSH().toBase64()}` };
+  const pair = await readBytesIfThere(path);
+  const damaged = new VmcError('bad-data', `${path} is damaged.`, HINT);
+  if (pair?.length !== SIZE.secret + SIZE.ed25519) throw damaged;
+  try {
+    const seed = pair.subarray(0, SIZE.secret);
+    const key = ed25519FromSeed(seed);
+    if (!equalBytes(key, pair.subarray(SIZE.secret))) throw damaged;
+    return {
+      privateKey: openSshPrivateKey({ seed, key }, random(4), 'vmc'),
+      publicKey: openSshPublicKey(key, ''),
+    };
+  } finally {
+    wipe(pair);
+  }
 }
 
 async function makeHostKey(path: string): Promise<void> {
   const seed = random(SIZE.secret);
+  const pair = concatBytes(seed, ed25519FromSeed(seed));
   try {
-    const pair = { seed, key: ed25519FromSeed(seed) };
-    await writeOnce(path, openSshPrivateKey(pair, random(4), 'vmc'), 0o600);
+    await writeOnce(path, pair, 0o600);
   } finally {
     wipe(seed);
+    wipe(pair);
   }
-}
-
-function parse(text: string): ParsedKey | undefined {
-  const parsed = ssh2.utils.parseKey(text);
-  return parsed instanceof Error ? undefined : parsed;
 }

@@ -11,6 +11,7 @@ import { isErrno } from '../../shared/files.ts';
 import { fingerprint } from '../../shared/identity/fingerprint.ts';
 import { Strangers } from '../../shared/net/strangers.ts';
 import { findPortOwner } from '../port22/port-owner.ts';
+import { type HostKey, loadHostKey } from './host-key.ts';
 import { fileAccess } from './plan-server.ts';
 import { Sessions, type SessionsDeps } from './sessions.ts';
 import type { ConnectionDeps } from './ssh-connection.ts';
@@ -34,6 +35,7 @@ export class Sftp {
   readonly #tcp: Server;
   readonly #strangers = new Strangers(MAX_STRANGERS, MAX_STRANGERS);
   readonly #sockets = new Set<Socket>();
+  #key: Promise<HostKey> | undefined;
   #ssh: Promise<SshServer> | undefined;
   #closing = false;
 
@@ -73,8 +75,8 @@ export class Sftp {
     const name = this.#deps.nameOf(person);
     if (access === undefined || name === undefined) return undefined;
     await this.listen();
-    const [account, { hostKey }] = await Promise.all([this.#deps.accounts.ensure(person, name), this.#load()]);
-    return { port: this.#deps.port, user: account.name, hostKey, ...access };
+    const [account, { publicKey }] = await Promise.all([this.#deps.accounts.ensure(person, name), this.#loadKey()]);
+    return { port: this.#deps.port, user: account.name, hostKey: publicKey, ...access };
   }
 
   /** Cuts everything that somebody whose rights shrank has open. @param who fingerprint. @returns how many. */
@@ -92,13 +94,18 @@ export class Sftp {
     await closed;
   }
 
-  #load(): Promise<SshServer> {
-    this.#ssh ??= import('./ssh-server.ts')
-      .then(({ makeSshServer }) => makeSshServer(this.#deps.stateDir))
-      .catch((error: unknown) => {
-        this.#ssh = undefined; // what was wrong may be put right
-        throw error;
-      });
+  #loadKey(): Promise<HostKey> {
+    this.#key ??= loadHostKey(this.#deps.stateDir).catch((error: unknown) => {
+      this.#key = undefined; // what was wrong may be put right
+      throw error;
+    });
+    return this.#key;
+  }
+
+  /** For the first connection: 20 MB that a vmc whose people use no SFTP does without. */
+  async #load(): Promise<SshServer> {
+    const { privateKey } = await this.#loadKey();
+    this.#ssh ??= import('./ssh-server.ts').then(({ makeSshServer }) => makeSshServer(privateKey));
     return this.#ssh;
   }
 

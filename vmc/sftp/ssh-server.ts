@@ -1,7 +1,6 @@
 /** ssh2's server, held to approved algorithms. Loaded when somebody first wants SFTP: an idle vmc does without it. */
 import type { Socket } from 'node:net';
 import ssh2 from 'ssh2';
-import { loadHostKey } from './host-key.ts';
 import { type ConnectionDeps, SshConnection } from './ssh-connection.ts';
 
 /**
@@ -20,19 +19,16 @@ const ALGORITHMS: ssh2.Algorithms = {
 const KEEP_ALIVE = { keepaliveInterval: 30_000, keepaliveCountMax: 3 };
 
 export interface SshServer {
-  /** As a known_hosts file has it. */
-  hostKey: string;
   serve(socket: Socket, deps: ConnectionDeps): void;
 }
 
 /** A TCP connection to one port of ours has this to itself. */
 const keyOf = (address: string | undefined, port: number | undefined) => `${address} ${port}`;
 
-/** @throws VmcError 'bad-data' when the host key cannot be used. */
-export async function makeSshServer(stateDir: string): Promise<SshServer> {
-  const { privateKey, publicKey } = await loadHostKey(stateDir);
+/** @param hostKey in OpenSSH's form. */
+export function makeSshServer(hostKey: string): SshServer {
   const waiting = new Map<string, { socket: Socket; deps: ConnectionDeps }>();
-  const server = new ssh2.Server({ hostKeys: [privateKey], algorithms: ALGORITHMS, ident: 'vmc', ...KEEP_ALIVE });
+  const server = new ssh2.Server({ hostKeys: [hostKey], algorithms: ALGORITHMS, ident: 'vmc', ...KEEP_ALIVE });
   server.on('connection', (connection, { ip, port }) => {
     const key = keyOf(ip, port);
     const found = waiting.get(key);
@@ -41,7 +37,6 @@ export async function makeSshServer(stateDir: string): Promise<SshServer> {
     new SshConnection(connection, found.socket, found.deps);
   });
   return {
-    hostKey: publicKey,
     serve(socket, deps) {
       const key = keyOf(socket.remoteAddress, socket.remotePort);
       waiting.set(key, { socket, deps });

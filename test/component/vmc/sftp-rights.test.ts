@@ -242,16 +242,19 @@ await inOwnEtc(import.meta.url, () => {
     await site.restart();
     t.equal((await site.accessOf(bob))?.hostKey, first);
     t.equal((await site.batch(bob, ['pwd'])).code, 0, 'the same account, too');
-    const key = await readFile(path, 'utf8');
+    const key = await readFile(path);
+    const flipped = Buffer.from(key);
+    flipped[3] = (flipped[3] ?? 0) ^ 1;
     for (const [what, text, mode] of [
-      ['cut', key.slice(0, 200), 0o600],
+      ['cut', key.subarray(0, 40), 0o600],
+      ['one bit', flipped, 0o600],
       ['for others', key, 0o644],
     ] as const) {
       await writeFile(path, text);
       await chmod(path, mode);
       await site.restart();
       await t.rejects(site.accessOf(bob), { code: 'bad-data' }, what);
-      t.equal(await readFile(path, 'utf8'), text);
+      t.same(await readFile(path), text);
     }
   });
 
