@@ -4,6 +4,7 @@
  */
 import t from 'tap';
 import { driveCases } from './cases/drives.ts';
+import { fileCases } from './cases/files.ts';
 import { isolationCases } from './cases/isolation.ts';
 import { peopleCases } from './cases/people.ts';
 import { restartCases } from './cases/restart.ts';
@@ -13,4 +14,4 @@ import { startVmSite } from './support/vm-site.ts';
 t.setTimeout(1_200_000);
 const site = await startVmSite();
 t.teardown(site.end);
-for (const cases of [driveCases, peopleCases, tunnelCases, isolationCases, restartCases]) cases(t, site);
+for (const cases of [driveCases, fileCases, peopleCases, tunnelCases, isolationCases, restartCases]) cases(t, site);
