@@ -58,8 +58,8 @@ export class FakeVm {
   #stateDir: string | undefined;
   audit: AuditLog | undefined;
   #channels: ChannelServer | undefined;
-  readonly #server: TunnelServer;
-  readonly #tunnel: Tunnel;
+  #server: TunnelServer;
+  #tunnel: Tunnel;
   #parked: { close(): void } | undefined;
   #running: Promise<void> = Promise.resolve();
 
@@ -68,15 +68,38 @@ export class FakeVm {
     this.bootstrap = bootstrap;
     this.ports = ports;
     this.#client = new BackendClient(bootstrap.backend);
-    const { grants } = this;
-    this.#server = new TunnelServer({
-      ...{ ...READY, grants, maxPreAuth: 64, maxPreAuthPerAddress: 64 },
+    this.#server = this.#makeServer();
+    this.#tunnel = this.#makeTunnel();
+  }
+
+  #makeServer(): TunnelServer {
+    return new TunnelServer({
+      ...{ ...READY, grants: this.grants, maxPreAuth: 64, maxPreAuthPerAddress: 64 },
       onRefused: () => {},
     });
-    this.#tunnel = new Tunnel({
-      ...{ ...READY, grants, server: this.#server, ports, now: () => new Date() },
+  }
+
+  #makeTunnel(): Tunnel {
+    return new Tunnel({
+      ...{ ...READY, grants: this.grants, server: this.#server, ports: this.ports, now: () => new Date() },
       sftpFor: async () => this.sftp,
     });
+  }
+
+  /** As after a restart of vmc: streams, grants and channels are gone, the server certificate is another one. */
+  async restart(): Promise<void> {
+    const { port } = this.#server.tcp.address() as AddressInfo;
+    await this.#server.close();
+    this.cutChannels();
+    this.requests = new RequestMemory();
+    this.#server = this.#makeServer();
+    this.#tunnel = this.#makeTunnel();
+    this.#server.tcp.listen(port, '127.0.0.1');
+    await once(this.#server.tcp, 'listening');
+  }
+
+  cutChannels(): void {
+    this.#channels?.cut(fingerprint(this.bootstrap.owner.ed25519));
   }
 
   /** @returns the port that stands for the VM's port 22. */
@@ -152,6 +175,12 @@ export class FakeVm {
     };
   }
 
+  /** The tunnel of vmc as it runs now, also after a restart. */
+  #newestTunnel() {
+    const now = () => this.#tunnel;
+    return new Proxy(now(), { get: (_first, name: keyof Tunnel) => now()[name].bind(now()) });
+  }
+
   /** The real rights, dispatcher and channels, as daemon.ts puts them together. */
   async #makeChannels(stateDir: string): Promise<ChannelServer> {
     const { vm, owner } = this.bootstrap;
@@ -169,7 +198,7 @@ export class FakeVm {
       },
     });
     const dispatch = makeDispatch({
-      ...{ audit, auditLog: audit.reader, people, vmId: vm.id, tunnel: this.#tunnel },
+      ...{ audit, auditLog: audit.reader, people, vmId: vm.id, tunnel: this.#newestTunnel() },
       requests: { once: (...request) => this.requests.once(...request) },
       drives: async () => this.#drives() as Drives,
       info: () => ({
