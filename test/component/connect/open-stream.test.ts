@@ -209,3 +209,40 @@ t.test('a local port that is taken is named', async (t) => {
     },
   );
 });
+
+t.test(
+  'an answer that comes in one piece with what the service says is whole, also to a local side that has ended',
+  async (t) => {
+    const port = await startMirror(t, (socket) => socket.on('data', (chunk) => socket.end(chunk)));
+    const { path } = await startVmTunnel(t, [{ from: port, to: port }]);
+    // Holds back what comes from the VM, and passes it on in one piece.
+    const holder = createServer({ allowHalfOpen: true, noDelay: true }, (near) => {
+      const far = connect({ port: path.port, host: path.host, allowHalfOpen: true, noDelay: true });
+      let held: Buffer[] = [];
+      for (const socket of [near, far]) socket.on('error', () => {});
+      far.on('data', (chunk: Buffer) => {
+        if (held.push(chunk) > 1) return;
+        setTimeout(() => {
+          near.write(Buffer.concat(held));
+          held = [];
+        }, 60);
+      });
+      far.on('end', () => setTimeout(() => near.end(), 120));
+      near.pipe(far);
+      near.once('close', () => far.destroy());
+    });
+    t.teardown(() => void holder.close());
+    const held = { ...path, port: await listen(holder) };
+    const local = await listenLocally({
+      port: 0,
+      open: (signal, early) => openStream(held, port, signal, { early }),
+      onProblem: (error) => t.fail(String(error)),
+    });
+    t.teardown(() => local.close());
+    for (let i = 0; i < 3; i++) {
+      const socket = connect({ port: local.port, host: '127.0.0.1', allowHalfOpen: true });
+      socket.end('words');
+      t.equal((await buffer(socket)).toString(), 'words');
+    }
+  },
+);
