@@ -1,9 +1,6 @@
 /** C6, C8, C9, C16: who gets in by SFTP, what the kernel lets them do there, and how soon it ends. */
 
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
 import t from 'tap';
@@ -12,7 +9,7 @@ import { openSshPublicKey } from '../../../shared/identity/fingerprint.ts';
 import { generateIdentity } from '../../../shared/identity/identity.ts';
 import { run } from '../../../shared/run.ts';
 import { inOwnEtc } from './in-own-etc.ts';
-import { type Device, keyFile, PATIENCE_MS, PORT, runClient, type Site, startSite } from './sftp-site.ts';
+import { type Device, idleSftp, keyFile, PORT, runClient, startSite } from './sftp-site.ts';
 
 const BOTH: Right[] = ['files', 'upload', 'download'];
 const REQUIRED_MS = 1000;
@@ -28,19 +25,6 @@ async function serversOf(uid: number): Promise<number[]> {
   }
   return found;
 }
-
-/** A session in which nothing happens: OpenSSH's ssh with the subsystem, that has been answered. Its end is seen at once. */
-async function idleSftp(site: Site, device: Device) {
-  const { words, target } = await site.deviceOf(device);
-  const child = spawn('ssh', [...words, '-p', `${PORT}`, '-s', target, 'sftp']);
-  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
-  child.stdin.on('error', () => {}).write(SSH_FXP_INIT);
-  await once(child.stdout, 'data', { signal: AbortSignal.timeout(PATIENCE_MS) });
-  return { child, exited };
-}
-
-/** draft-ietf-secsh-filexfer-02, 4: version 3. */
-const SSH_FXP_INIT = Buffer.from([0, 0, 0, 5, 1, 0, 0, 0, 3]);
 
 await inOwnEtc(import.meta.url, () => {
   t.test('C8 the kernel decides: own files, others’ files, groups, umask, links', async (t) => {
@@ -330,63 +314,4 @@ await inOwnEtc(import.meta.url, () => {
       'not one that a package would give power',
     );
   });
-
-  t.test('limits: who says nothing, too many, and clients that break the protocol', async (t) => {
-    const site = await startSite(t, { maxSessionsPerPerson: 2, preAuthMs: 1500 });
-    const bob = await site.person('bob', BOTH);
-    const open = [await idleSftp(site, bob), await idleSftp(site, bob)];
-    const third = await site.batch(bob, ['pwd']);
-    t.equal(third.code, 255, 'a third session');
-    for (const { child, exited } of open) {
-      child.stdin.end();
-      await exited;
-    }
-    t.equal((await site.batch(bob, ['pwd'])).code, 0, 'one has ended');
-
-    const silent = Array.from({ length: 100 }, () => connect(PORT, '127.0.0.1').resume());
-    await Promise.all(
-      silent.map((socket) =>
-        once(
-          socket.on('error', () => {}),
-          'close',
-        ),
-      ),
-    );
-    t.pass('who says nothing is cut');
-    t.equal((await site.batch(bob, ['pwd'])).code, 0, 'and keeps nobody out');
-
-    // ssh2 as a client, made to break the rules.
-    const hostile = async () => {
-      const client = new ssh2.Client();
-      const closed = new Promise<void>((resolve) => client.once('close', () => resolve()));
-      client.on('error', () => {});
-      client.connect({ host: '127.0.0.1', port: PORT, username: 'bob', privateKey: keyFile(bob.identity) });
-      await once(client, 'ready');
-      return { client, closed, protocol: (client as unknown as { _protocol: HostileProtocol })._protocol };
-    };
-    const zero = await hostile();
-    zero.protocol.session(0, 2 ** 31, 0); // packets of no bytes: ssh2 would never finish one
-    zero.protocol.subsystem(0, 'sftp', false);
-    await zero.closed;
-    t.pass('packets of 0 bytes');
-    const flood = await hostile();
-    flood.protocol.session(0, 0, 32_768); // takes nothing, and sends more than its window
-    flood.protocol.subsystem(0, 'sftp', false);
-    const realpath = Buffer.from([0, 0, 0, 10, 16, 0, 0, 0, 1, 0, 0, 0, 1, 46]); // of "."
-    const asking = Buffer.concat(Array.from({ length: 2000 }, () => realpath));
-    flood.protocol.channelData(0, SSH_FXP_INIT);
-    const timer = setInterval(() => {
-      for (let index = 0; index < 100; index++) flood.protocol.channelData(0, asking);
-    }, 10);
-    await flood.closed;
-    clearInterval(timer);
-    t.pass('more than the window');
-    t.equal((await site.batch(bob, ['pwd'])).code, 0, 'others are served all the while');
-  });
 });
-
-interface HostileProtocol {
-  session(channel: number, window: number, packet: number): void;
-  subsystem(channel: number, name: string, wantReply: boolean): void;
-  channelData(channel: number, data: Buffer): void;
-}

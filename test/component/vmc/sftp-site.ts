@@ -1,5 +1,6 @@
 /** vmc's SFTP with real accounts (in-own-etc.ts), and real clients that use it. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -163,3 +164,16 @@ export async function startSite(t: Test, options: SiteOptions = {}) {
 const LOG_OPTIONS = { failClosed: false, maxMegabytes: 64, keepFiles: 0 };
 export type Site = Awaited<ReturnType<typeof startSite>>;
 export type Device = Awaited<ReturnType<Site['person']>>;
+
+/** A session in which nothing happens: OpenSSH's ssh with the subsystem, that has been answered. Its end is seen at once. */
+export async function idleSftp(site: Site, device: Device) {
+  const { words, target } = await site.deviceOf(device);
+  const child = spawn('ssh', [...words, '-p', `${PORT}`, '-s', target, 'sftp']);
+  const exited = new Promise<void>((resolve) => child.once('close', () => resolve()));
+  child.stdin.on('error', () => {}).write(SSH_FXP_INIT);
+  await once(child.stdout, 'data', { signal: AbortSignal.timeout(PATIENCE_MS) });
+  return { child, exited };
+}
+
+/** draft-ietf-secsh-filexfer-02, 4: version 3. */
+export const SSH_FXP_INIT = Buffer.from([0, 0, 0, 5, 1, 0, 0, 0, 3]);
