@@ -47,6 +47,7 @@ export function addSftpCommands(program: Command, io: ConnectIo, handOn: (code: 
         const { user, hostKey, upload, download } = sftp;
         const line = sshfsLine(place, sftp, port, mount ?? `./${vmName}`);
         const { agentSocket, knownHosts } = place;
+        const rclone = `SSH_AUTH_SOCK=${agentSocket} rclone lsf ":sftp,host=127.0.0.1,port=${port},user=${user},key_use_agent=true,known_hosts_file=${knownHosts}:"`;
         const answer = {
           vm: vmName,
           host: '127.0.0.1',
@@ -57,6 +58,7 @@ export function addSftpCommands(program: Command, io: ConnectIo, handOn: (code: 
           download,
           agentSocket,
           knownHosts,
+          rclone,
         };
         reply(io, json, { ...answer, line }, () => line);
         if (json !== true)
@@ -66,7 +68,7 @@ export function addSftpCommands(program: Command, io: ConnectIo, handOn: (code: 
               `${vmName}: ${fileRights(sftp)}, until Ctrl-C (unmount first: fusermount3 -u FOLDER). Other clients:`,
               `  host 127.0.0.1, port ${port}, user ${user}, host key ${hostKey}`,
               `  key: from the SSH agent at ${agentSocket}`,
-              `  rclone: SSH_AUTH_SOCK=${agentSocket} rclone lsd ":sftp,host=127.0.0.1,port=${port},user=${user},key_use_agent=true,known_hosts_file=${knownHosts}:"`,
+              `  rclone: ${rclone}`,
             ].join('\n'),
           );
         await untilStopped(io);

@@ -7,12 +7,21 @@ export interface SshPlace {
   agentSocket: string;
   knownHosts: string;
   publicKey: string;
+  /** Where `sshConfig` of this place is. */
+  config: string;
   /** The name under which `knownHosts` has the VM's key. */
   alias: string;
 }
 
-/** As ssh_config(5) has them. The first value of a keyword wins there, so nothing later on the line changes one of these. */
-export const sshOptions = ({ agentSocket, knownHosts, publicKey, alias }: SshPlace): string[] => [
+/**
+ * The only ssh_config(5) that they read: a file, as sshfs takes just some keywords on its command line. With -F neither the
+ * person's own nor the system's is read.
+ */
+export function sshConfig(place: Omit<SshPlace, 'config'>): string {
+  return `${sshOptions(place).join('\n')}\n`;
+}
+
+const sshOptions = ({ agentSocket, knownHosts, publicKey, alias }: Omit<SshPlace, 'config'>): string[] => [
   `HostKeyAlias=${alias}`,
   `UserKnownHostsFile=${knownHosts}`,
   'GlobalKnownHostsFile=none',
@@ -69,9 +78,8 @@ export function sftpArguments(place: SshPlace, user: string, port: number, words
         `One path, and after -- any of ${Object.keys(PASSED_ON).join(' ')}, each for itself.`,
       );
   }
-  const strict = sshOptions(place).flatMap((option) => ['-o', option]);
   const target = `${user}@127.0.0.1${path === undefined ? '' : `:${path}`}`;
-  return ['-F', 'none', ...strict, '-P', String(port), ...passed, target];
+  return ['-F', place.config, '-P', String(port), ...passed, target];
 }
 
 function missing(option: string): never {

@@ -7,7 +7,7 @@ import type { Identity } from '../../shared/identity/identity.ts';
 import { sign } from '../../shared/identity/native.ts';
 import { openSshBlob } from '../../shared/identity/ssh-form.ts';
 import { startAgent } from './agent.ts';
-import type { SshPlace } from './ssh-options.ts';
+import { type SshPlace, sshConfig } from './ssh-options.ts';
 
 /** Lends the place to `use`, and removes it whatever happens. @param under an own folder of the person, or /tmp. */
 export async function withSshPlace<T>(
@@ -21,8 +21,10 @@ export async function withSshPlace<T>(
       agentSocket: join(folder, 'agent'),
       knownHosts: join(folder, 'known_hosts'),
       publicKey: join(folder, 'identity.pub'),
+      config: join(folder, 'ssh_config'),
       alias: vmId,
     };
+    await writeFile(place.config, sshConfig(place), { mode: 0o600 });
     const { ed25519 } = identity.public;
     await writeFile(place.knownHosts, `${vmId},[127.0.0.1]:${port} ${sftp.hostKey}\n`, { mode: 0o600 });
     await writeFile(place.publicKey, `${openSshPublicKey(ed25519, sftp.user)}\n`, { mode: 0o600 });

@@ -70,7 +70,7 @@ t.test('C6 sshfs-line: all that another client needs, while it runs; an agent th
   await until(() => io.output().includes('\n'));
   const shown = JSON.parse(io.output());
   t.match(shown, { vm: 'lab', user: 'owner', upload: false, download: true, hostKey: fake.access.hostKey });
-  t.match(shown.line, /^sshfs .* -o ro .*owner@127\.0\.0\.1: '\/mnt\/my lab'$/);
+  t.match(shown.line, /^sshfs .* -o reconnect,ro owner@127\.0\.0\.1: '\/mnt\/my lab'$/);
   const folder = dirname(shown.agentSocket);
   t.equal((await stat(folder)).mode & 0o777, 0o700);
   t.equal((await stat(shown.knownHosts)).mode & 0o777, 0o600);
@@ -98,8 +98,18 @@ t.test('C6 sshfs-line: all that another client needs, while it runs; an agent th
       args.join(' '),
     );
 
-  const mount = join(t.testdir({}), 'mount');
+  const mount = join(t.testdir({ behind: { file: 'through sshfs' } }), 'mount');
   await mkdir(mount);
+  const line = shown.line.replace('owner@127.0.0.1:', `owner@127.0.0.1:${dirname(mount)}/behind`);
+  const bash = (words: string) => run({ file: 'bash', args: ['-c', words], timeoutMs: 30_000 });
+  await bash(line.replace("'/mnt/my lab'", `'${mount}'`));
+  try {
+    t.equal(await readFile(join(mount, 'file'), 'utf8'), 'through sshfs');
+    await t.rejects(writeFile(join(mount, 'new'), ''), { code: 'EROFS' });
+    t.match((await bash(shown.rclone.replace(':"', `:${dirname(mount)}/behind"`))).stdout, 'file');
+  } finally {
+    await bash(`fusermount3 -u '${mount}'`);
+  }
   const client = [
     '-F',
     'none',

@@ -1,6 +1,6 @@
 /** B4: what a tunnel shows and writes: the line of status, the .rdp file, arguments and options of others' programs. */
 import t from 'tap';
-import { sftpArguments, sshOptions } from '../../../connect/sftp/ssh-options.ts';
+import { sftpArguments, sshConfig } from '../../../connect/sftp/ssh-options.ts';
 import { sshfsLine } from '../../../connect/sftp/sshfs-line.ts';
 import { parseForward } from '../../../connect/tunnel/forward-spec.ts';
 import { rdpFile } from '../../../connect/tunnel/rdp-file.ts';
@@ -10,6 +10,7 @@ const place = {
   agentSocket: '/run/a/agent',
   knownHosts: '/run/a/known_hosts',
   publicKey: '/run/a/identity.pub',
+  config: '/run/a/ssh_config',
   alias: 'vm-0123456789ab',
 };
 
@@ -57,7 +58,7 @@ t.test('the line of status says what flows where, and fits', async (t) => {
 
 t.test('what is passed on to sftp comes after what is fixed, and is a short list', async (t) => {
   const args = sftpArguments(place, 'owner', 40000, ['/mnt/data', '-b', 'batch', '-p']);
-  t.strictSame(args.slice(0, 2), ['-F', 'none']);
+  t.strictSame(args.slice(0, 2), ['-F', '/run/a/ssh_config']);
   t.strictSame(args.slice(-6), ['-P', '40000', '-b', 'batch', '-p', 'owner@127.0.0.1:/mnt/data']);
   t.equal(sftpArguments(place, 'owner', 1, []).at(-1), 'owner@127.0.0.1');
   for (const words of [
@@ -72,15 +73,16 @@ t.test('what is passed on to sftp comes after what is fixed, and is a short list
     ['-b'],
   ])
     t.throws(() => sftpArguments(place, 'owner', 1, words), { code: 'bad-request' }, words.join(' '));
-  t.ok(sshOptions(place).includes('StrictHostKeyChecking=yes'));
+  t.match(sshConfig(place), /^StrictHostKeyChecking=yes$/m);
+  t.match(sshConfig(place), /^IdentityAgent=\/run\/a\/agent$/m);
 });
 
 t.test('a line for a shell mounts read-only what may only be read', async (t) => {
   const access = { port: 2022, user: 'bob', hostKey: 'ssh-ed25519 AAAA', upload: false, download: true };
   const line = sshfsLine(place, access, 40000, "/home/o'neil/lab");
-  t.match(line, / -o ro /);
+  t.match(line, / -o reconnect,ro /);
   t.match(line, "'/home/o'\\''neil/lab'");
-  t.notMatch(sshfsLine(place, { ...access, upload: true }, 40000, 'lab'), / -o ro /);
+  t.notMatch(sshfsLine(place, { ...access, upload: true }, 40000, 'lab'), /,ro /);
 });
 
 t.test('ports are written as PORT, PORT:LOCALPORT or sftp', async (t) => {
