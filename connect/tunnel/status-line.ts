@@ -37,7 +37,7 @@ export class StatusLine {
     const draw = () => {
       const now = look();
       const columns = (stderr as { columns?: number }).columns ?? 80;
-      const line = printable(statusText(this.#vmName, this.#state, now, before, REDRAW_MS / 1000, columns));
+      const line = statusText(printable(this.#vmName), this.#state, now, before, REDRAW_MS / 1000, columns);
       before = now;
       if (line === this.#shown) return;
       this.#shown = line;
