@@ -1,9 +1,8 @@
 /** Making an account, step by step, each of which may find itself done by an attempt that a crash ended. */
-import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
+import { chmod, mkdir, rename, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { VmcError } from '../../shared/errors.ts';
-import { isErrno } from '../../shared/files.ts';
 import { run } from '../../shared/run.ts';
+import { checkHomes } from './check-homes.ts';
 import { findGroups, findHome, findUsers } from './look-up.ts';
 import type { Account } from './plan-account.ts';
 import { type MakeStep, planMake } from './plan-make.ts';
@@ -20,6 +19,7 @@ export interface FullAccount extends Account {
 /** Does nothing when all is there. @throws VmcError 'wrong-state' when something of somebody else is in its place. */
 export async function makeAccount(account: FullAccount): Promise<void> {
   const { name, uid, home } = account;
+  await checkHomes(dirname(home)); // also for a home that is there: another could be in its place
   const [users, groups, homeOwner] = await Promise.all([
     findUsers([name, uid]),
     findGroups([name, uid]),
@@ -50,9 +50,7 @@ async function makeStep(step: MakeStep, account: FullAccount): Promise<void> {
 
 /** Whole or not at all: made beside its place, then renamed. */
 async function makeHome({ name, uid, home }: FullAccount): Promise<void> {
-  const homes = dirname(home);
-  await checkHomes(homes);
-  const fresh = join(homes, `.vmc-new-${name}`);
+  const fresh = join(dirname(home), `.vmc-new-${name}`);
   await rm(fresh, { recursive: true, force: true });
   await mkdir(fresh, { mode: 0o700 });
   if ((await findHome(SKELETON)) !== 'missing') {
@@ -63,22 +61,4 @@ async function makeHome({ name, uid, home }: FullAccount): Promise<void> {
   await run({ file: 'chown', args, timeoutMs: TIMEOUT_MS });
   await chmod(fresh, 0o700);
   await rename(fresh, home);
-}
-
-/** Root works in this folder: nobody else may put something in its way. */
-async function checkHomes(homes: string): Promise<void> {
-  const refused = (why: string) =>
-    new VmcError(
-      'wrong-state',
-      `No home can be made in ${homes}: ${why}.`,
-      'It is accounts.homes in vmc.toml: a folder of root that only root can write to. If it is on a drive, open the drive.',
-    );
-  try {
-    const found = await lstat(homes);
-    if (!found.isDirectory()) throw refused('it is not a folder');
-    if (found.uid !== 0 || (found.mode & 0o022) !== 0) throw refused('others can write to it');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT')) throw refused('it is not there');
-    throw error;
-  }
 }

@@ -1,5 +1,5 @@
 /** C8, C7: real accounts, made whole after a crash at any point; drives that their people can use. */
-import { chmod, chown, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { run } from '../../../shared/run.ts';
@@ -89,6 +89,24 @@ await inOwnEtc(import.meta.url, () => {
       await chmod('/mnt/open', 0o777);
       await t.rejects(make().ensure(person('A'), 'bob'), { code: 'wrong-state', message: why });
     }
+  });
+
+  t.test('C8 no home where people could put another folder in place of all homes', async (t) => {
+    const { make } = await setUp(t, '/mnt/drive/homes');
+    const accounts = make();
+    await mkdir('/mnt/drive/homes', { recursive: true, mode: 0o755 });
+    await chown('/mnt/drive', 0, await accounts.drivesGid());
+    const refused = { code: 'wrong-state', message: /others can write to \/mnt\/drive\b/ };
+    await chmod('/mnt/drive', 0o2770); // as giveToPeople leaves it
+    await t.rejects(accounts.ensure(person('A'), 'bob'), refused);
+    await chmod('/mnt/drive', 0o3770);
+    t.match(await accounts.ensure(person('A'), 'bob'), { home: '/mnt/drive/homes/bob' }, 'nobody moves what is root’s');
+    await chmod('/mnt/drive', 0o2770);
+    await t.rejects(accounts.ensure(person('A'), 'bob'), refused, 'a home that is there is no better');
+    await chmod('/mnt/drive', 0o3770);
+    await rename('/mnt/drive/homes', '/mnt/drive/own');
+    await symlink('own', '/mnt/drive/homes');
+    await t.rejects(accounts.ensure(person('A'), 'bob'), { code: 'wrong-state', message: /not a folder/ });
   });
 
   t.test('C7 a fresh drive is given to those who may use drives; one that was changed is not', async (t) => {
