@@ -6,7 +6,7 @@ import { fingerprint } from '../../shared/identity/fingerprint.ts';
 import type { Ed25519PublicKey } from '../../shared/identity/keys.ts';
 import type { Accounts } from '../accounts/accounts.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
-import { Allowance } from '../requests/allowance.ts';
+import { ALLOWANCE, Allowance, type AllowanceLimits } from '../requests/allowance.ts';
 import { type FileAccess, fileAccess, serverCommand } from './plan-server.ts';
 import type { Admitted } from './ssh-connection.ts';
 
@@ -18,6 +18,8 @@ export interface SessionsDeps {
   accounts: Pick<Accounts, 'find' | 'ensure'>;
   audit: Pick<AuditLog, 'record' | 'refuse' | 'around'>;
   limits: { maxSessions: number; maxSessionsPerPerson: number; umask: string };
+  /** How often a person may begin a session; default as calls that change something. */
+  begin?: AllowanceLimits;
   /** Told of what went wrong with somebody's account. */
   onProblem: (error: unknown) => void;
 }
@@ -38,11 +40,12 @@ const CLOSE_MS = 5000;
 export class Sessions {
   readonly #deps: SessionsDeps;
   readonly #entries = new Set<Entry>();
-  readonly #connections = new Allowance();
+  readonly #begun: Allowance;
   readonly #records = new Allowance(RECORDS);
 
   constructor(deps: SessionsDeps) {
     this.#deps = deps;
+    this.#begun = new Allowance(deps.begin ?? ALLOWANCE);
   }
 
   get size(): number {
@@ -79,7 +82,13 @@ export class Sessions {
       const access = this.#accessNow(entry, key);
       const record = ({ what, target, result }: { what: string; target: string; result: string }) =>
         void this.#deps.audit.record({ who, what, target, result });
+      let begun = false;
       return {
+        mayBegin: () => {
+          const isFirst = !begun;
+          begun = true;
+          return isFirst || this.#mayRecordOneMore(key, who); // the first is part of the connection
+        },
         command: serverCommand(account, access, this.#deps.limits.umask),
         log: { mayRecord: () => this.#records.take(who), record },
         ended: end,
@@ -113,9 +122,12 @@ export class Sessions {
     const { limits, isOwner } = this.#deps;
     const theirs = [...this.#entries].filter((entry) => entry.who === who).length;
     const isFull = theirs >= limits.maxSessionsPerPerson || (!isOwner(key) && this.size >= limits.maxSessions);
-    // Each is recorded for good.
-    if (isFull || !(isOwner(key) || this.#connections.take(who)))
-      throw new VmcError('limit', 'There are too many SFTP sessions.');
+    if (isFull || !this.#mayRecordOneMore(key, who)) throw new VmcError('limit', 'There are too many SFTP sessions.');
+  }
+
+  /** Connections, and what begins on them, are recorded for good. */
+  #mayRecordOneMore(key: Ed25519PublicKey, who: string): boolean {
+    return this.#deps.isOwner(key) || this.#begun.take(who);
   }
 
   /** Resolves when the beginning is on the disk. @throws VmcError 'audit-unavailable'. */

@@ -11,6 +11,8 @@ import { isProven, keyOf } from './proof.ts';
 import { type Session, type SessionOf, startSession } from './session.ts';
 
 export interface Admitted extends SessionOf {
+  /** One more sftp-server for them now? Counts it. */
+  mayBegin: () => boolean;
   /** The connection has gone, and all of it is recorded. */
   ended(): void;
 }
@@ -100,7 +102,7 @@ export class SshConnection {
     }
     const sshSession = accept();
     sshSession.on('subsystem', (acceptChannel, refuse, { name }) => {
-      if (name !== 'sftp' || this.#current !== undefined) return void refuse?.();
+      if (name !== 'sftp' || this.#current !== undefined || !admitted.mayBegin()) return void refuse?.();
       const channel = acceptChannel();
       if (!hasFairPackets(channel.outgoing)) return this.cut();
       const transport = { connection: this.#connection, socket: this.#socket };

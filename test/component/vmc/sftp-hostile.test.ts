@@ -88,6 +88,33 @@ await inOwnEtc(import.meta.url, () => {
     t.equal((await site.batch(bob, ['pwd'])).code, 0, 'and keeps nobody out');
   });
 
+  t.test('C12 who begins and ends all the time does not fill the audit log', async (t) => {
+    const site = await startSite(t, { begin: { burst: 6, perMinute: 0 } });
+    const bob = await site.person('bob', BOTH);
+    await site.accessOf(bob);
+    /** @returns how many SFTP channels could be opened and ended, one after the other. */
+    const beginAndEnd = async (most: number) => {
+      const { client, closed } = await hostileClient(bob);
+      let begun = 0;
+      const one = () =>
+        new Promise<boolean>((resolve) =>
+          client.sftp((error, sftp) => {
+            if (error !== undefined) return resolve(false);
+            sftp.once('close', () => resolve(true)).end();
+          }),
+        );
+      while (begun < most && (await one())) begun++;
+      client.end();
+      await closed;
+      return begun;
+    };
+    t.equal(await beginAndEnd(3), 3, 'a connection and its first channel count once');
+    t.equal(await beginAndEnd(9), 3);
+    t.not((await site.batch(bob, ['pwd'])).code, 0, 'nothing is left');
+    await site.sftp.close(); // all of it is recorded
+    t.equal(site.recorded(bob.who).filter((record) => record.startsWith('sftp.end')).length, 6);
+  });
+
   t.test('C6 a signature by another key proves nothing', async (t) => {
     const site = await startSite(t);
     const bob = await site.person('bob', BOTH);

@@ -13,6 +13,7 @@ import { Accounts } from '../../../vmc/accounts/accounts.ts';
 import { AuditLog } from '../../../vmc/audit/audit-log.ts';
 import { People } from '../../../vmc/people/people.ts';
 import { memberOf, nameOf } from '../../../vmc/people/people-state.ts';
+import type { AllowanceLimits } from '../../../vmc/requests/allowance.ts';
 import { openSshPrivateKey } from '../../../vmc/sftp/openssh-private-key.ts';
 import { Sftp } from '../../../vmc/sftp/sftp.ts';
 import { freshAccounts } from './in-own-etc.ts';
@@ -49,6 +50,7 @@ export interface SiteOptions {
   umask?: string;
   maxSessionsPerPerson?: number;
   preAuthMs?: number;
+  begin?: AllowanceLimits;
 }
 
 export async function startSite(t: Test, options: SiteOptions = {}) {
@@ -72,11 +74,12 @@ export async function startSite(t: Test, options: SiteOptions = {}) {
     });
   let accounts = makeAccounts();
   const problems: unknown[] = [];
-  const { umask = '0007', maxSessionsPerPerson = 16, preAuthMs } = options;
+  const { umask = '0007', maxSessionsPerPerson = 16, preAuthMs, begin } = options;
   const start = async () => {
     const sftp = new Sftp({
       ...{ stateDir, accounts, audit, port: PORT, limits: { umask, maxSessions: 64, maxSessionsPerPerson } },
       ...(preAuthMs === undefined ? {} : { preAuthMs }),
+      ...(begin === undefined ? {} : { begin }),
       rightsOf: (person) => people.rightsOf(person),
       nameOf: (person) => nameOf(people.state, person),
       isOwner: (person) => fingerprint(person) === ownerPrint,
