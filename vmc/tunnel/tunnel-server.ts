@@ -43,8 +43,9 @@ const TICKET_KEY_MS = 3_600_000;
 /** What Node wants: the key's name, one for HMAC-SHA-256, one for AES-128-CBC. */
 const TICKET_KEY_BYTES = 48;
 
-/** A TLS socket and the TCP socket below it have this in common. */
-const keyOf = (socket: Socket) => `${socket.remoteAddress} ${socket.remotePort}`;
+/** A TLS socket and the TCP socket below it have this in common, and no other: the VM may have more than one address. */
+const keyOf = ({ remoteAddress, remotePort, localAddress, localPort }: Socket) =>
+  `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
 
 export class TunnelServer {
   /** The TCP side; claim-port.ts makes it listen. */

@@ -207,6 +207,29 @@ t.test('B1: strangers take one another’s places, never that of a device that h
   for (const socket of known) socket.destroy();
 });
 
+t.test('C5 connections that differ in nothing but the address of the VM are not taken for one another', async (t) => {
+  const servicePort = await listening(
+    t,
+    createServer((socket) => socket.on('error', () => {}).resume()),
+  );
+  const { tls, device, tunnel, sha, port } = await setUpTunnel(t, { ports: [servicePort] });
+  const dial = async (host: string, localPort: number) => {
+    const socket = tcpConnect({ host, port, localAddress: '127.0.0.1', localPort }).on('error', () => {});
+    await once(socket, 'connect');
+    return socket;
+  };
+  const first = await dial('127.0.0.1', 0);
+  const second = await dial('127.0.0.2', first.localPort ?? 0);
+  second.write(Buffer.from([22, 3, 1])); // vmc has it by the time that the first has shown its certificate
+  const stream = await tls(device, { socket: first });
+  t.match(await connectThrough(stream, `localhost:${servicePort}`), /200/);
+  const gone = once(stream.resume(), 'close', { signal: AbortSignal.timeout(5000) });
+  t.equal(tunnel.close(sha, ANN), 1);
+  await t.rejects(gone, { code: 'ECONNRESET' }, 'the one that was cut is the one that had the grant');
+  second.destroy();
+  stream.destroy();
+});
+
 t.test('C4 a port in use is an error that names who has it', async (t) => {
   const child = spawn('openssl', ['s_server', '-accept', '127.0.0.1:0', '-nocert'], {
     stdio: ['ignore', 'pipe', 'ignore'],
