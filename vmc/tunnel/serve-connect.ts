@@ -24,8 +24,8 @@ export interface ServeConnectDeps {
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
-/** A refused peer that does not close its side is cut after this. */
-const LINGER_MS = 5000;
+/** A peer that was refused, or was ended before it asked, and does not close its side, is cut after this. */
+export const LINGER_MS = 5000;
 /** A peer that has vanished shows by TCP keep-alive, which begins after so much silence. */
 export const KEEP_ALIVE_MS = 60_000;
 
@@ -33,6 +33,7 @@ export function serveConnect(peer: TLSSocket, deps: ServeConnectDeps): void {
   let head: Buffer = Buffer.alloc(0);
   const onEnd = () => peer.destroy();
   const onData = (chunk: Buffer) => {
+    if (peer.writableEnded) return; // it was ended, to make room for another: there is nothing that could be answered
     const received = Buffer.concat([head, chunk]);
     const request = parseConnect(received);
     if (request.kind === 'more') {

@@ -10,7 +10,7 @@ import { certificateSha256 } from '../../shared/net/pins.ts';
 import { Strangers } from '../../shared/net/strangers.ts';
 import { TLS_OPTIONS } from '../../shared/net/tls.ts';
 import type { Grant, GrantConnection, Grants } from './grants.ts';
-import { KEEP_ALIVE_MS, serveConnect } from './serve-connect.ts';
+import { KEEP_ALIVE_MS, LINGER_MS, serveConnect } from './serve-connect.ts';
 
 export interface TunnelServerDeps {
   grants: Grants;
@@ -155,17 +155,25 @@ export class TunnelServer {
     // A reset, so that to the device a cut never looks like a proper end. But not while our own end is on its way out:
     // Node then loses the handle, and spins at exit waiting for it.
     const cut = () => void (socket.writableEnded ? socket.destroy() : tcp.resetAndDestroy());
+    let lingering: NodeJS.Timeout | undefined;
     const connection: GrantConnection = {
       cut,
-      end: () => socket.destroySoon(),
+      end: () => {
+        socket.destroySoon();
+        lingering ??= setTimeout(() => socket.destroy(), LINGER_MS); // for a peer that takes nothing more
+      },
       bytes: () => ({ bytesIn: service?.bytesWritten ?? 0, bytesOut: service?.bytesRead ?? 0 }),
     };
     const timer = setTimeout(connection.end, readySeconds * 1000);
     socket.once('close', () => {
       clearTimeout(timer);
+      clearTimeout(lingering);
       grants.remove(certificate, connection);
     });
-    grants.addWaiting(certificate, connection);
+    if (!grants.addWaiting(certificate, connection)) {
+      cut(); // its time was over just now
+      return;
+    }
     serveConnect(socket, {
       ports: () => grants.find(certificate)?.ports ?? [],
       onRequest: () => clearTimeout(timer),

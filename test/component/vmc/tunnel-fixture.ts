@@ -34,6 +34,7 @@ export async function setUpTunnel(
     maxStreams?: number;
     readyPerGrant?: number;
     readySeconds?: number;
+    clock?: () => number;
   } = {},
 ) {
   const ports = (options.ports ?? []).map((port) => ({ from: port, to: port }));
@@ -42,7 +43,7 @@ export async function setUpTunnel(
   const ended: { why: GrantEnd; use: GrantUse }[] = [];
   const grants = new Grants(
     { ...ready, lifetimeMs, maxGrantsPerPerson: 2, maxStreamsPerGrant: options.maxStreams ?? 3 },
-    Date.now,
+    options.clock ?? Date.now,
     (_grant, use, why) => ended.push({ why, use }),
   );
   const refused: string[] = [];

@@ -164,6 +164,20 @@ t.test('C5 the end of a grant cuts its streams within a second', async (t) => {
   }
 });
 
+t.test('C5 a grant that ends between the handshake and its first use leaves no connection behind', async (t) => {
+  let time = Date.now();
+  const { tls, device, grants, denied } = await setUpTunnel(t, { clock: () => time });
+  const find = grants.find.bind(grants);
+  grants.find = (certificate) => {
+    const found = find(certificate);
+    time += 3_600_000; // the clock goes on while vmc looks
+    return found;
+  };
+  const socket = await tls(device);
+  await t.rejects(connectThrough(socket, 'localhost:1'), 'cut, not answered');
+  t.same(denied, []);
+});
+
 t.test('bounds: streams of a grant, connections that say nothing, heads that are too long', async (t) => {
   const service = createServer((socket) => socket.on('error', () => {}).resume());
   const servicePort = await listening(t, service);
