@@ -23,6 +23,7 @@ export const configSchema = z.strictObject({
       maxPreAuthPerAddress: count(4096).default(256),
       maxGrantsPerPerson: count(1024).default(16),
       maxStreamsPerGrant: count(4096).default(256),
+      maxStreamsPerPerson: count(16_384).default(512),
       readyPerGrant: count(256).default(8),
       readySeconds: z.number().min(1).max(3600).default(60),
     })

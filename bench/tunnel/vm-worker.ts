@@ -24,7 +24,13 @@ serveWorker({
     const { servicePort, certificateSha256: device } = listenSchema.parse(input);
     const { grantHours, maxGrantsPerPerson, maxPreAuth, maxPreAuthPerAddress, readyPerGrant, readySeconds } = SETTINGS;
     const lifetimeMs = grantHours * 3_600_000;
-    const limits = { lifetimeMs, maxGrantsPerPerson, maxStreamsPerGrant: STREAMS, readyPerGrant };
+    const limits = {
+      lifetimeMs,
+      maxGrantsPerPerson,
+      maxStreamsPerGrant: STREAMS,
+      maxStreamsPerPerson: STREAMS,
+      readyPerGrant,
+    };
     const grants = new Grants(limits, Date.now);
     const onRefused = (reason: string) => void process.stderr.write(`refused: ${reason}\n`);
     const server = new TunnelServer({ grants, readySeconds, maxPreAuth, maxPreAuthPerAddress, onRefused });

@@ -45,6 +45,8 @@ export interface GrantLimits {
   lifetimeMs: number;
   maxGrantsPerPerson: number;
   maxStreamsPerGrant: number;
+  /** Of all their grants together: each that nobody reads holds some hundred KiB of memory. */
+  maxStreamsPerPerson: number;
   /** Connections of one grant that carry no stream; for one more the oldest goes. */
   readyPerGrant: number;
 }
@@ -127,10 +129,12 @@ export class Grants {
     return true;
   }
 
-  /** One that waited is a stream from now on. @returns false when the grant has as many as it may: it goes on waiting. */
+  /** One that waited is a stream from now on. @returns false when its grant or person has as many as they may: it goes on waiting. */
   becomeStream(certificateSha256: string, connection: GrantConnection): boolean {
     const entry = this.#live(certificateSha256);
-    if (entry === undefined || entry.streams.size >= this.#limits.maxStreamsPerGrant) return false;
+    const { maxStreamsPerGrant, maxStreamsPerPerson } = this.#limits;
+    if (entry === undefined || entry.streams.size >= maxStreamsPerGrant) return false;
+    if (this.#streamsOf(entry.grant.person) >= maxStreamsPerPerson) return false;
     entry.waiting.delete(connection);
     entry.streams.add(connection);
     entry.streamsTotal++;
@@ -179,6 +183,12 @@ export class Grants {
 
   #countOf(person: string): number {
     return [...this.#entries.values()].filter(({ grant }) => grant.person === person).length;
+  }
+
+  #streamsOf(person: string): number {
+    let count = 0;
+    for (const { grant, streams } of this.#entries.values()) if (grant.person === person) count += streams.size;
+    return count;
   }
 
   #end(certificateSha256: string, why: GrantEnd): number {

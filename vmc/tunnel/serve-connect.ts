@@ -15,7 +15,7 @@ export interface ServeConnectDeps {
   onRequest: () => void;
   /** Told of a well-formed request that the grant does not allow. */
   onRefused: (reason: 'port-not-allowed' | 'too-many-streams', port: number) => void;
-  /** Asks for a place among the grant's streams. False: it has as many as it may. */
+  /** Asks for a place among the streams of the grant and its person. False: they have as many as they may. */
   begin: () => boolean;
   /** Told of the connection to the service, when it is begun. */
   onService: (service: Socket) => void;
@@ -50,7 +50,7 @@ export function serveConnect(peer: TLSSocket, deps: ServeConnectDeps): void {
     }
     if (!deps.begin()) {
       deps.onRefused('too-many-streams', request.port);
-      return refuse(peer, 429, 'This device has too many streams open. Close one.');
+      return refuse(peer, 429, 'Too many streams are open, of this device or of all of yours. Close one.');
     }
     if (received.length > request.headBytes) peer.unshift(received.subarray(request.headBytes));
     deps.onService(reach(peer, request.port, deps.cut));

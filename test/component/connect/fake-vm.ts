@@ -37,7 +37,7 @@ export class FakeVm {
   /** What format does before it is done. */
   onFormat: (progress: (step: string) => void) => Promise<void> = async () => {};
   readonly grants = new Grants(
-    { lifetimeMs: 60_000, maxGrantsPerPerson: 4, maxStreamsPerGrant: 64, ...READY },
+    { lifetimeMs: 60_000, maxGrantsPerPerson: 4, maxStreamsPerGrant: 64, maxStreamsPerPerson: 256, ...READY },
     Date.now,
   );
   /** A new one is what a restart of vmc does. */

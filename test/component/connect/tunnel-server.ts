@@ -30,7 +30,13 @@ function pathTo(port: number): TunnelPath {
 
 /** The real one: vmc's. */
 export async function startVmTunnel(t: Pick<Test, 'teardown'>, ports: { from: number; to: number }[]) {
-  const limits = { lifetimeMs: 60_000, maxGrantsPerPerson: 4, maxStreamsPerGrant: 64, readyPerGrant: 8 };
+  const limits = {
+    lifetimeMs: 60_000,
+    maxGrantsPerPerson: 4,
+    maxStreamsPerGrant: 64,
+    maxStreamsPerPerson: 256,
+    readyPerGrant: 8,
+  };
   const grants = new Grants(limits, Date.now);
   const refused: string[] = [];
   const server = new TunnelServer({

@@ -42,7 +42,13 @@ export async function setUpTunnel(
   const lifetimeMs = options.lifetimeMs ?? 60_000;
   const ended: { why: GrantEnd; use: GrantUse }[] = [];
   const grants = new Grants(
-    { ...ready, lifetimeMs, maxGrantsPerPerson: 2, maxStreamsPerGrant: options.maxStreams ?? 3 },
+    {
+      ...ready,
+      lifetimeMs,
+      maxGrantsPerPerson: 2,
+      maxStreamsPerGrant: options.maxStreams ?? 3,
+      maxStreamsPerPerson: 5,
+    },
     options.clock ?? Date.now,
     (_grant, use, why) => ended.push({ why, use }),
   );

@@ -51,7 +51,13 @@ t.test('any bytes in any pieces: an answer, never a throw, and never more kept t
   );
 });
 
-const LIMITS = { lifetimeMs: 5000, maxGrantsPerPerson: 2, maxStreamsPerGrant: 1, readyPerGrant: 2 };
+const LIMITS = {
+  lifetimeMs: 5000,
+  maxGrantsPerPerson: 2,
+  maxStreamsPerGrant: 1,
+  maxStreamsPerPerson: 2,
+  readyPerGrant: 2,
+};
 const WEB = [{ from: 80, to: 80 }];
 
 /** A connection that remembers what was done to it, with a number of bytes each way. */
@@ -125,6 +131,23 @@ t.test('C5 what waits is bounded, and the oldest goes; counters go on over renew
   );
   t.equal(grants.closeOf('ann'), 0);
   t.same(grants.list('ann'), []);
+});
+
+t.test('C5 streams are bounded for each person too, over all their grants', async (t) => {
+  const grants = new Grants({ ...LIMITS, maxGrantsPerPerson: 3 }, () => 1);
+  t.teardown(() => grants.closeAll());
+  for (const certificate of ['a', 'b', 'c']) grants.open(certificate, 'ann', WEB);
+  grants.open('x', 'bob', WEB);
+  const begin = (certificate: string) => {
+    const each = connection();
+    grants.addWaiting(certificate, each);
+    return { each, begun: grants.becomeStream(certificate, each) };
+  };
+  const [first] = [begin('a'), begin('b')];
+  t.equal(begin('c').begun, false, 'two are all that ann may have');
+  t.equal(begin('x').begun, true, 'which is nothing to bob');
+  grants.remove('a', first.each);
+  t.equal(begin('c').begun, true);
 });
 
 function makeTunnel(deps: Partial<TunnelDeps> = {}) {
