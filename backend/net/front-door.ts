@@ -49,7 +49,7 @@ export class FrontDoor {
   readonly strangers: Strangers;
   /** Since the start. full: there were too many connections; late: a stranger's time was over. */
   readonly counts = { connections: 0, full: 0, late: 0, handshakes: 0, handshakeFailures: 0 };
-  /** By address and port of the peer: TLS wraps the connection into an object of its own. */
+  /** By both addresses and ports: TLS wraps the connection into an object of its own, and the backend may have many addresses. */
   readonly #guests = new Map<string, Guest>();
 
   constructor(limits: FrontDoorLimits) {
@@ -69,7 +69,7 @@ export class FrontDoor {
   }
 
   /** Of a request's connection; undefined when that has gone already. */
-  guest(socket: Pick<Socket, 'remoteAddress' | 'remotePort'>): Guest | undefined {
+  guest(socket: Ends): Guest | undefined {
     return this.#guests.get(nameOf(socket));
   }
 
@@ -97,5 +97,7 @@ export class FrontDoor {
   }
 }
 
-const nameOf = ({ remoteAddress, remotePort }: Pick<Socket, 'remoteAddress' | 'remotePort'>): string =>
-  `${remoteAddress} ${remotePort}`;
+type Ends = Pick<Socket, 'remoteAddress' | 'remotePort' | 'localAddress' | 'localPort'>;
+
+const nameOf = ({ remoteAddress, remotePort, localAddress, localPort }: Ends): string =>
+  `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`;
