@@ -67,6 +67,16 @@ export class AuditLog {
     await this.#append(event).catch(() => {});
   }
 
+  /** As `record`, for what goes on for long. @returns false when failClosed and it is not on the disk: then it must not go on. */
+  async recordOn(event: AuditEvent): Promise<boolean> {
+    try {
+      await this.#append(event);
+      return true;
+    } catch {
+      return !this.#failClosed;
+    }
+  }
+
   /**
    * Records that the work begins, does it, and records how it ended, all on disk before the caller has the answer.
    * @throws what the work throws; VmcError 'audit-unavailable' when failClosed and its beginning could not be recorded.

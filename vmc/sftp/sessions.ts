@@ -9,6 +9,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { ALLOWANCE, Allowance, type AllowanceLimits } from '../requests/allowance.ts';
 import { type FileAccess, fileAccess, serverCommand } from './plan-server.ts';
 import type { Admitted } from './ssh-connection.ts';
+import type { FileEvent } from './transfer-log.ts';
 
 export interface SessionsDeps {
   rightsOf: (person: Ed25519PublicKey) => ReadonlySet<Right> | undefined;
@@ -16,7 +17,7 @@ export interface SessionsDeps {
   nameOf: (person: string) => string | undefined;
   isOwner: (person: Ed25519PublicKey) => boolean;
   accounts: Pick<Accounts, 'find' | 'ensure'>;
-  audit: Pick<AuditLog, 'record' | 'refuse' | 'around'>;
+  audit: Pick<AuditLog, 'recordOn' | 'refuse' | 'around'>;
   limits: { maxSessions: number; maxSessionsPerPerson: number; umask: string };
   /** How often a person may begin a session; default as calls that change something. */
   begin?: AllowanceLimits;
@@ -80,8 +81,10 @@ export class Sessions {
       if (account.name !== user) throw new VmcError('forbidden', 'This is not their account.');
       await this.#begin(entry, user, finished.promise, recorded.resolve);
       const access = this.#accessNow(entry, key);
-      const record = ({ what, target, result }: { what: string; target: string; result: string }) =>
-        void this.#deps.audit.record({ who, what, target, result });
+      const record = ({ what, target, result }: FileEvent) =>
+        void this.#deps.audit.recordOn({ who, what, target, result }).then((mayGoOn) => {
+          if (!mayGoOn) cut();
+        });
       let begun = false;
       return {
         mayBegin: () => {

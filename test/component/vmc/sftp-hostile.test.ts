@@ -1,8 +1,9 @@
 /** C6: clients that say nothing, come too often, lie, or break the protocol: nobody else notices. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { chown, open, stat } from 'node:fs/promises';
+import { appendFile, chown, open, rm, stat, statfs } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import ssh2 from 'ssh2';
 import t from 'tap';
@@ -113,6 +114,31 @@ await inOwnEtc(import.meta.url, () => {
     t.not((await site.batch(bob, ['pwd'])).code, 0, 'nothing is left');
     await site.sftp.close(); // all of it is recorded
     t.equal(site.recorded(bob.who).filter((record) => record.startsWith('sftp.end')).length, 6);
+  });
+
+  t.test('C12 failClosed: a session of which nothing more can be recorded is cut', async (t) => {
+    const site = await startSite(t, { failClosedOnMiB: 8 });
+    const bob = await site.person('bob', BOTH);
+    await site.accessOf(bob);
+    const { client, closed } = await hostileClient(bob);
+    const sftp = await new Promise<ssh2.SFTPWrapper>((resolve, reject) =>
+      client.sftp((error, sftp) => (error === undefined ? resolve(sftp) : reject(error))),
+    );
+    const make = (name: string) => new Promise<void>((resolve) => sftp.mkdir(name, () => resolve()));
+    let gone = false;
+    void closed.then(() => {
+      gone = true;
+    });
+    let made = 0;
+    while (!gone && made < 500) {
+      const { bavail, bsize } = await statfs(site.stateDir);
+      await appendFile(join(site.stateDir, 'filler'), Buffer.alloc(bavail * bsize));
+      await Promise.race([make(`folder-${made++}`), closed]);
+    }
+    t.ok(gone, `after ${made}`);
+    t.not((await site.batch(bob, ['pwd'])).code, 0, 'nor does another begin');
+    await rm(join(site.stateDir, 'filler'));
+    t.equal((await site.batch(bob, ['pwd'])).code, 0, 'there is room again');
   });
 
   t.test('C6 a signature by another key proves nothing', async (t) => {

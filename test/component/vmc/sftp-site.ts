@@ -9,6 +9,7 @@ import type { Test } from 'tap';
 import type { Right } from '../../../shared/api/rights.ts';
 import { fingerprint } from '../../../shared/identity/fingerprint.ts';
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
+import { run } from '../../../shared/run.ts';
 import { Accounts } from '../../../vmc/accounts/accounts.ts';
 import { AuditLog } from '../../../vmc/audit/audit-log.ts';
 import { People } from '../../../vmc/people/people.ts';
@@ -51,6 +52,8 @@ export interface SiteOptions {
   maxSessionsPerPerson?: number;
   preAuthMs?: number;
   begin?: AllowanceLimits;
+  /** vmc's state is on a disk of so many MiB, and what cannot be recorded is not done. */
+  failClosedOnMiB?: number;
 }
 
 export async function startSite(t: Test, options: SiteOptions = {}) {
@@ -61,7 +64,13 @@ export async function startSite(t: Test, options: SiteOptions = {}) {
   const [identity, owner] = [generateIdentity(), generateIdentity()];
   const ownerPrint = fingerprint(owner.public.ed25519);
   const now = () => new Date();
-  const audit = await AuditLog.open(stateDir, { now, onProblem: (problem) => t.fail(problem) }, LOG_OPTIONS);
+  const { failClosedOnMiB: small } = options;
+  if (small !== undefined) {
+    await run({ file: 'mount', args: ['-t', 'tmpfs', '-o', `size=${small}m`, 'tmpfs', stateDir], timeoutMs: 10_000 });
+    t.teardown(() => run({ file: 'umount', args: [stateDir], timeoutMs: 10_000 }));
+  }
+  const onProblem = (problem: string) => void (small === undefined ? t.fail(problem) : t.comment(problem));
+  const audit = await AuditLog.open(stateDir, { now, onProblem }, { ...LOG_OPTIONS, failClosed: small !== undefined });
   await audit.signWith(identity, VM_ID);
   const people = await People.open({
     ...{ stateDir, identity, vmId: VM_ID, owner: owner.public.ed25519, clock: Date.now, audit },
