@@ -81,6 +81,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   const now = () => new Date(clock());
   const started = clock();
   let audit: AuditLog | undefined;
+  let sftp: Sftp | undefined;
 
   const { tunnel: limits } = config;
   const grants = new Grants({ ...limits, lifetimeMs: limits.grantHours * 3_600_000 }, clock, (grant, use, why) => {
@@ -90,6 +91,9 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
     ...limits,
     grants,
     onRefused: (result, target, who = 'unknown') => void audit?.refuse({ who, what: 'tunnel.refused', target, result }),
+    onService: (service, port) => {
+      if (port === config.sftp.port) sftp?.expect(service);
+    },
   });
   await claimPort(server.tcp, limits.port, deps.givenSockets);
   undo.add('give the port back', () => server.close());
@@ -129,16 +133,17 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
     ...{ stateDir, ...config.accounts },
     mayUseDrives: (person) => memberOf(people.state, person)?.rights.has('drives') === true,
   });
-  const sftp = new Sftp({
+  const files = new Sftp({
     ...{ stateDir, accounts, audit: opened, port: config.sftp.port, limits: config.sftp },
     rightsOf: (person) => people.rightsOf(person),
     nameOf: (person) => nameOf(people.state, person),
     isOwner: (person) => equalBytes(person, owner.ed25519),
     onProblem: (error) => log.error('sftp-failed', errorFields(error)),
   });
-  undo.add('end SFTP', () => sftp.close());
+  sftp = files;
+  undo.add('end SFTP', () => files.close());
   const onSftpFailed = (error: unknown) => log.error('sftp-failed', errorFields(error));
-  if (config.sftp.enabled) await sftp.listen().catch(onSftpFailed); // the rest works without it
+  if (config.sftp.enabled) await files.listen().catch(onSftpFailed); // the rest works without it
 
   const requests = new RequestMemory();
   undo.add('end what runs', () => requests.close());
@@ -155,7 +160,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
       auditLog: opened.reader,
       tunnel: new Tunnel({
         ...{ ...limits, grants, server, now, onSftpFailed },
-        sftpFor: async (person, rights) => (config.sftp.enabled ? sftp.access(person, rights) : undefined),
+        sftpFor: async (person, rights) => (config.sftp.enabled ? files.access(person, rights) : undefined),
       }),
       drives: loadLate(config, log, () => accounts.drivesGid()),
       people,
@@ -179,7 +184,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   people.onShrunk(requests.stop.bind(requests));
   people.onShrunk((who) => void channels.cut(who));
   people.onShrunk((who) => void grants.closeOf(who));
-  people.onShrunk((who) => void sftp.cut(who));
+  people.onShrunk((who) => void files.cut(who));
   people.onShrunk(() => {
     accounts.rightsChanged().catch((error: unknown) => log.error('accounts-failed', errorFields(error)));
   });
@@ -243,7 +248,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
       await relay.stop();
       requests.close();
       await channels.close();
-      await sftp.close();
+      await files.close();
       await server.close();
       client.close();
       await opened.close();

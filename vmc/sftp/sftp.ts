@@ -25,7 +25,7 @@ export interface SftpDeps extends SessionsDeps {
 }
 
 const PRE_AUTH_MS = 20_000;
-/** A newcomer takes the place of the oldest. */
+/** Of each kind. A newcomer takes the place of the oldest. */
 const MAX_STRANGERS = 32;
 const ADDRESS = '127.0.0.1';
 
@@ -33,7 +33,13 @@ export class Sftp {
   readonly #deps: SftpDeps;
   readonly #sessions: Sessions;
   readonly #tcp: Server;
-  readonly #strangers = new Strangers(MAX_STRANGERS, MAX_STRANGERS);
+  /** Of the tunnel, and of programs of the VM: those come and go as they like, and take no place of the others. */
+  readonly #strangers = {
+    tunnel: new Strangers(MAX_STRANGERS, MAX_STRANGERS),
+    local: new Strangers(MAX_STRANGERS, MAX_STRANGERS),
+  };
+  /** Connections of vmc's own tunnel that are on their way here. */
+  readonly #expected = new Set<Socket>();
   readonly #sockets = new Set<Socket>();
   #key: Promise<HostKey> | undefined;
   #ssh: Promise<SshServer> | undefined;
@@ -79,6 +85,12 @@ export class Sftp {
     return { port: this.#deps.port, user: account.name, hostKey: publicKey, ...access };
   }
 
+  /** @param service a connection of vmc's own tunnel to this server, that has just been begun. */
+  expect(service: Socket): void {
+    this.#expected.add(service);
+    service.once('close', () => this.#expected.delete(service));
+  }
+
   /** Cuts everything that somebody whose rights shrank has open. @param who fingerprint. @returns how many. */
   cut(who: string): number {
     return this.#sessions.cut(who);
@@ -109,10 +121,18 @@ export class Sftp {
     return this.#ssh;
   }
 
+  /** Both ends are in this process: the one's own port is the other's far one, and nobody else can have it meanwhile. */
+  #isExpected({ remotePort }: Socket): boolean {
+    for (const service of this.#expected)
+      if (remotePort !== undefined && service.localPort === remotePort) return this.#expected.delete(service);
+    return false;
+  }
+
   #arrive(socket: Socket): void {
     socket.on('error', () => {}); // 'close' follows
     const timer = setTimeout(() => socket.destroy(), this.#deps.preAuthMs ?? PRE_AUTH_MS);
-    const stranger = this.#strangers.enter(ADDRESS, () => socket.destroy());
+    const from = this.#isExpected(socket) ? 'tunnel' : 'local';
+    const stranger = this.#strangers[from].enter(ADDRESS, () => socket.destroy());
     const known = () => {
       clearTimeout(timer);
       stranger.leave();

@@ -18,7 +18,7 @@ export interface ServeConnectDeps {
   /** Asks for a place among the streams of the grant and its person. False: they have as many as they may. */
   begin: () => boolean;
   /** Told of the connection to the service, when it is begun. */
-  onService: (service: Socket) => void;
+  onService: (service: Socket, port: number) => void;
   /** Ends the peer's connection in such a way that it sees a cut. */
   cut: () => void;
 }
@@ -53,7 +53,7 @@ export function serveConnect(peer: TLSSocket, deps: ServeConnectDeps): void {
       return refuse(peer, 429, 'Too many streams are open, of this device or of all of yours. Close one.');
     }
     if (received.length > request.headBytes) peer.unshift(received.subarray(request.headBytes));
-    deps.onService(reach(peer, request.port, deps.cut));
+    deps.onService(reach(peer, request.port, deps.cut), request.port);
   };
   peer.on('data', onData).on('end', onEnd);
 }

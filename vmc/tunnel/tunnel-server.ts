@@ -26,6 +26,8 @@ export interface TunnelServerDeps {
    * not allow, with the port that was asked for and the person, whose fingerprint is otherwise not known.
    */
   onRefused: (reason: string, target: string, person?: string) => void;
+  /** Told of each connection to a port of the VM when it is begun, before it has arrived there. */
+  onService?: (service: Socket, port: number) => void;
 }
 
 interface Pending {
@@ -150,7 +152,7 @@ export class TunnelServer {
 
   /** A connection of a grant: first it may wait for its CONNECT, so that a new stream needs no handshake. */
   #await(socket: TLSSocket, tcp: Socket, { certificateSha256: certificate, person }: Grant): void {
-    const { grants, readySeconds, onRefused } = this.#deps;
+    const { grants, readySeconds, onRefused, onService } = this.#deps;
     let service: Socket | undefined;
     // A reset, so that to the device a cut never looks like a proper end. But not while our own end is on its way out:
     // Node then loses the handle, and spins at exit waiting for it.
@@ -179,8 +181,9 @@ export class TunnelServer {
       onRequest: () => clearTimeout(timer),
       onRefused: (reason, port) => onRefused(reason, `localhost:${port}`, person),
       begin: () => grants.becomeStream(certificate, connection),
-      onService: (begun) => {
+      onService: (begun, port) => {
         service = begun;
+        onService?.(begun, port);
       },
       cut,
     });

@@ -89,6 +89,24 @@ await inOwnEtc(import.meta.url, () => {
     t.equal((await site.batch(bob, ['pwd'])).code, 0, 'and keeps nobody out');
   });
 
+  t.test('programs of the VM that crowd the port keep nobody out who comes through the tunnel', async (t) => {
+    const site = await startSite(t);
+    const bob = await site.person('bob', BOTH);
+    await site.accessOf(bob);
+    const through = connect(PORT, '127.0.0.1').on('error', () => {});
+    site.sftp.expect(through);
+    const [banner] = (await once(through, 'data')) as [Buffer];
+    t.match(banner.toString(), /^SSH-2\.0-vmc/);
+    const crowd = Array.from({ length: 200 }, () => connect(PORT, '127.0.0.1').on('error', () => {}));
+    const closed = crowd.slice(0, -32).map((socket) => once(socket.resume(), 'close'));
+    await Promise.all(closed);
+    t.equal(through.closed, false, 'the crowd took its own places');
+    through.write('nonsense\r\n'.repeat(100));
+    await once(through.resume(), 'close');
+    t.pass('it was still being served');
+    for (const socket of crowd) socket.destroy();
+  });
+
   t.test('C12 who begins and ends all the time does not fill the audit log', async (t) => {
     const site = await startSite(t, { begin: { burst: 6, perMinute: 0 } });
     const bob = await site.person('bob', BOTH);

@@ -35,6 +35,7 @@ export async function setUpTunnel(
     readyPerGrant?: number;
     readySeconds?: number;
     clock?: () => number;
+    onService?: (service: Socket, port: number) => void;
   } = {},
 ) {
   const ports = (options.ports ?? []).map((port) => ({ from: port, to: port }));
@@ -61,6 +62,7 @@ export async function setUpTunnel(
     maxPreAuth: options.maxPreAuth ?? 8,
     maxPreAuthPerAddress: 8,
     ...(options.preAuthMs === undefined ? {} : { preAuthMs: options.preAuthMs }),
+    ...(options.onService === undefined ? {} : { onService: options.onService }),
     onRefused: (reason, target, person) => {
       refused.push(reason);
       if (person !== undefined) denied.push(`${person} ${reason} ${target}`);

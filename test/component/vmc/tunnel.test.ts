@@ -178,6 +178,24 @@ t.test('C5 a grant that ends between the handshake and its first use leaves no c
   t.same(denied, []);
 });
 
+t.test('C6 a service of vmc itself can tell who came through the tunnel', async (t) => {
+  const begun: [Socket, number][] = [];
+  const arrived = Promise.withResolvers<[number | undefined, number | undefined]>();
+  const service = createServer((socket) => {
+    arrived.resolve([socket.remotePort, begun[0]?.[0].localPort]); // looked at in the moment in which it arrives
+    socket.on('error', () => {}).resume();
+  });
+  const servicePort = await listening(t, service);
+  const onService = (each: Socket, port: number) => void begun.push([each, port]);
+  const { tls, device } = await setUpTunnel(t, { ports: [servicePort], onService });
+  const socket = await tls(device);
+  t.match(await connectThrough(socket, `localhost:${servicePort}`), /200/);
+  const [far, own] = await arrived.promise;
+  t.ok(far !== undefined && far === own);
+  t.equal(begun[0]?.[1], servicePort);
+  socket.destroy();
+});
+
 t.test('bounds: streams of a grant, connections that say nothing, heads that are too long', async (t) => {
   const service = createServer((socket) => socket.on('error', () => {}).resume());
   const servicePort = await listening(t, service);
