@@ -39,23 +39,29 @@ function pass(from: Wire, to: Duplex): void {
   else gather(from.stream, to);
 }
 
+/** What TLS hands over at a time, while there is more (RFC 8446, 5.1). */
+const RECORD_BYTES = 16 * 1024;
+
 /**
- * pipe(), but what one turn of the event loop brings goes out in one write: TLS hands over its records one by one, 16 KiB each
- * (docs/performance.md). Not into TLS, which would copy the pieces together first.
+ * pipe(), but the full records that one turn of the event loop brings go out in one write (docs/performance.md). One that is not
+ * full is the last for now, and goes out at once. Not into TLS, which would copy the pieces together first.
  */
 function gather(from: Duplex, to: Duplex): void {
   let gathering = false;
   const send = () => {
+    if (!gathering) return;
     gathering = false;
     to.uncork();
   };
   from.on('data', (chunk: Buffer) => {
-    if (!gathering) {
+    const more = chunk.length >= RECORD_BYTES;
+    if (more && !gathering) {
       gathering = true;
       to.cork();
       setImmediate(send);
     }
     if (!to.write(chunk)) from.pause();
+    if (!more) send();
   });
   to.on('drain', () => from.resume());
   from.on('end', () => to.end());

@@ -95,8 +95,10 @@ function reach(peer: TLSSocket, port: number, cut: () => void): Socket {
     clearTimeout(timer);
     service.off('error', onError).on('error', () => {}); // 'close' follows
     peer.off('close', onGone);
-    peer.write(CONNECTED); // before the first byte of the service is read
     void join({ stream: peer, cut }, { stream: service, cut: () => cutSocket(service), flows: true });
+    // What the device has said already goes to the service first: its answer is what somebody waits for. Still in this turn of
+    // the loop, so before the first byte of the service is read.
+    setImmediate(() => peer.write(CONNECTED));
   });
   return service;
 }
