@@ -119,9 +119,8 @@ export class StreamPool<P extends PoolPath = PoolPath> {
    * 'limit', 'forbidden', 'cancelled'.
    */
   async open(vmPort: number, signal: AbortSignal, early?: Readable): Promise<Wire> {
-    const stop = AbortSignal.any([signal, this.#closed.signal]);
     try {
-      const connection = (await this.#openReady(vmPort, stop, early)) ?? (await this.#openAnew(vmPort, stop, early));
+      const connection = (await this.#openReady(vmPort, signal, early)) ?? (await this.#openAnew(vmPort, signal, early));
       this.#live.add(connection);
       connection.stream.once('close', () => this.#live.delete(connection));
       this.#backoff.reset();
@@ -161,7 +160,7 @@ export class StreamPool<P extends PoolPath = PoolPath> {
       throw new VmcError('limit', `${MOST_WAITING} connections already wait for the way to the VM.`);
     this.#waiting++;
     const tooLate = AbortSignal.timeout(this.#options.waitMs);
-    const stop = AbortSignal.any([signal, tooLate]);
+    const stop = AbortSignal.any([signal, tooLate, this.#closed.signal]);
     const backoff = makeBackoff(this.#options.random, BACKOFF.firstMs, BACKOFF.mostMs);
     let failed: Failure<P> | undefined;
     let doubts = 0;
@@ -172,7 +171,7 @@ export class StreamPool<P extends PoolPath = PoolPath> {
           path = await abortable(this.#path(failed), stop);
           return await requestStream(await openConnection(path, stop, this.#memory), vmPort, signal, early);
         } catch (error) {
-          if (signal.aborted) throw error;
+          if (signal.aborted || this.#closed.signal.aborted) throw error;
           if (tooLate.aborted) throw failed?.error ?? noWay(this.#options.waitMs);
           if (isDoubtful(error)) doubts++;
           if (isFinal(error) || doubts === MOST_DOUBTS) throw error;

@@ -95,10 +95,11 @@ function reach(peer: TLSSocket, port: number, cut: () => void): Socket {
     clearTimeout(timer);
     service.off('error', onError).on('error', () => {}); // 'close' follows
     peer.off('close', onGone);
+    // What the device has said already comes first: its answer is what somebody waits for.
+    const early: Buffer | null = peer.read();
+    if (early !== null) service.write(early);
+    peer.write(CONNECTED); // in this turn of the loop, so before the first byte of the service is read
     void join({ stream: peer, cut }, { stream: service, cut: () => cutSocket(service), flows: true });
-    // What the device has said already goes to the service first: its answer is what somebody waits for. Still in this turn of
-    // the loop, so before the first byte of the service is read.
-    setImmediate(() => peer.write(CONNECTED));
   });
   return service;
 }
