@@ -1,17 +1,10 @@
 /** A TLS connection with the VM that has carried nothing yet: TCP to the endpoint, TLS 1.3, both certificates pinned. */
 import { timingSafeEqual } from 'node:crypto';
 import { connect as connectTcp, type Socket } from 'node:net';
-import type { DuplexOptions } from 'node:stream';
-import {
-  type ConnectionOptions,
-  connect as connectTls,
-  createSecureContext,
-  type SecureContext,
-  type TLSSocket,
-} from 'node:tls';
+import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { errorMessage, VmcError } from '../../shared/errors.ts';
 import { type Certificate, certificateSha256 } from '../../shared/net/certificate.ts';
-import { JOIN_HIGH_WATER_BYTES, type Wire } from '../../shared/net/join.ts';
+import type { Wire } from '../../shared/net/join.ts';
 import { TLS_OPTIONS } from '../../shared/net/tls.ts';
 
 export interface TunnelPath {
@@ -91,15 +84,13 @@ export function openConnection(path: TunnelPath, signal: AbortSignal, memory = n
     ...{ keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS },
   });
   const session = memory.ticketFor(path);
-  const options: ConnectionOptions & DuplexOptions = {
+  const tls = connectTls({
     socket: tcp,
-    highWaterMark: JOIN_HIGH_WATER_BYTES,
     secureContext: memory.contextFor(path),
     ...(session === undefined ? {} : { session }),
     ALPNProtocols: ['http/1.1'],
     rejectUnauthorized: false, // the pin replaces the certificate authorities; it is checked below
-  };
-  const tls = connectTls(options);
+  });
   let accepted = false;
   tcp.once('connect', () => {
     accepted = true;

@@ -4,7 +4,7 @@ import type { Readable } from 'node:stream';
 import { VmcError } from '../../shared/errors.ts';
 import { isErrno } from '../../shared/files.ts';
 import { cutSocket } from '../../shared/net/cut.ts';
-import { JOIN_HIGH_WATER_BYTES, join, type Wire } from '../../shared/net/join.ts';
+import { join, type Wire } from '../../shared/net/join.ts';
 
 export interface LocalPort {
   readonly port: number;
@@ -31,7 +31,7 @@ const MAX_CONNECTIONS = 256;
 /** @throws VmcError 'port-in-use'. */
 export async function listenLocally(options: LocalPortOptions): Promise<LocalPort> {
   const open = new Set<Socket>();
-  const server = createServer({ allowHalfOpen: true, noDelay: true, highWaterMark: JOIN_HIGH_WATER_BYTES }, (local) => {
+  const server = createServer({ allowHalfOpen: true, noDelay: true }, (local) => {
     open.add(local);
     options.onConnection?.(local);
     local.once('close', () => open.delete(local));

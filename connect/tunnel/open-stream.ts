@@ -59,6 +59,7 @@ export function requestStream(
   const settle = () => {
     clearTimeout(timer);
     clearTimeout(doubt);
+    clearImmediate(begin);
     signal.removeEventListener('abort', onAbort);
     tls.off('data', onData).off('end', onEnd).off('close', onClose).off('error', onError);
     early?.off('readable', sendEarly);
@@ -98,6 +99,11 @@ export function requestStream(
   const onEnd = () => take(true);
   const onClose = () => fail(lost());
   const onError = () => {}; // 'close' follows
+  // A connection that has died while it waited shows by then, and nothing of `early` is lost with it.
+  const begin = setImmediate(() => {
+    sendEarly();
+    early?.on('readable', sendEarly);
+  });
   const onAbort = () => fail(cancelled());
   const onDoubt = () => {
     if (sent === 0) fail(permissionEnded());
@@ -117,12 +123,9 @@ export function requestStream(
     onAbort();
     return promise;
   }
-  tls.cork(); // request and first words in one record
-  tls.write(`CONNECT localhost:${vmPort} HTTP/1.1\r\nHost: localhost:${vmPort}\r\n\r\n`);
-  sendEarly();
-  tls.uncork();
+  const request = `CONNECT localhost:${vmPort} HTTP/1.1\r\nHost: localhost:${vmPort}\r\n\r\n`;
+  tls.write(request);
   tls.resume();
-  early?.on('readable', sendEarly);
   return promise;
 }
 

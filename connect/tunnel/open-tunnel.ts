@@ -45,7 +45,7 @@ export async function withTunnel<T>(
         const counter = new StreamCounter();
         const local = await listenLocally({
           port: localPort,
-          open: (gone, early) => pool.open(vmPort, AbortSignal.any([gone, io.signal]), early),
+          open: (gone, early) => pool.open(vmPort, gone, early), // which aborts at the end too: the local side is closed then
           onProblem: (error) => problem(io, error),
           onConnection: (socket) => counter.watch(socket),
         });

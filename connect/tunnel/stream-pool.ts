@@ -4,7 +4,6 @@
  */
 import { networkInterfaces } from 'node:os';
 import type { Readable } from 'node:stream';
-import { setImmediate } from 'node:timers/promises';
 import { type Backoff, makeBackoff } from '../../shared/backoff.ts';
 import { type ErrorCode, errorMessage, VmcError } from '../../shared/errors.ts';
 import { plainAddress } from '../../shared/net/addresses.ts';
@@ -120,7 +119,8 @@ export class StreamPool<P extends PoolPath = PoolPath> {
    */
   async open(vmPort: number, signal: AbortSignal, early?: Readable): Promise<Wire> {
     try {
-      const connection = (await this.#openReady(vmPort, signal, early)) ?? (await this.#openAnew(vmPort, signal, early));
+      const connection =
+        (await this.#openReady(vmPort, signal, early)) ?? (await this.#openAnew(vmPort, signal, early));
       this.#live.add(connection);
       connection.stream.once('close', () => this.#live.delete(connection));
       this.#backoff.reset();
@@ -143,8 +143,6 @@ export class StreamPool<P extends PoolPath = PoolPath> {
 
   /** Over a connection that waited. Undefined: there was none, or it had died unnoticed. */
   async #openReady(vmPort: number, signal: AbortSignal, early: Readable | undefined): Promise<Connection | undefined> {
-    if (this.#ready.size === 0) return undefined;
-    await setImmediate(); // what has died shows by then
     const connection = this.#ready.take();
     if (connection === undefined) return undefined;
     try {

@@ -10,7 +10,7 @@ const SMALL_BYTES = 16 * 1024;
 const LARGE_BYTES = 128 * 1024;
 
 /** Connects, and passes on to `to` all that comes, and its end. Back-pressure is kept: what `to` has not sent is not overwritten. */
-export function connectInto(to: Duplex, options: TcpNetConnectOpts & { highWaterMark?: number }): Socket {
+export function connectInto(to: Duplex, options: TcpNetConnectOpts): Socket {
   const small = Buffer.allocUnsafeSlow(SMALL_BYTES);
   let next = small;
   let waiting = false;

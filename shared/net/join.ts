@@ -10,8 +10,15 @@ export interface Wire {
   flows?: true;
 }
 
-/** What a stream of a joined wire holds back for a slow reader, and with that the most that goes out in one write. */
-export const JOIN_HIGH_WATER_BYTES = 256 * 1024;
+/** What all slow readers of this process may make it hold back, shared among its streams; each has room for the least. */
+const HELD_BYTES = 64 * 1024 * 1024;
+const LEAST_BYTES = 64 * 1024;
+const MOST_BYTES = 1024 * 1024;
+
+let passing = 0;
+
+/** What one stream may hold back now: much while there are few, for then fewer and larger writes do (docs/performance.md). */
+const share = (): number => Math.max(LEAST_BYTES, Math.min(MOST_BYTES, HELD_BYTES / passing));
 
 /** Resolves when both have closed. */
 export function join(a: Wire, b: Wire): Promise<void> {
@@ -28,25 +35,20 @@ export function join(a: Wire, b: Wire): Promise<void> {
   };
   watch(a, b);
   watch(b, a);
-  pass(a, b.stream);
-  pass(b, a.stream);
+  if (!a.flows) pass(a.stream, b.stream);
+  if (!b.flows) pass(b.stream, a.stream);
   return promise;
-}
-
-function pass(from: Wire, to: Duplex): void {
-  if (from.flows) return;
-  if (isEncrypted(to)) from.stream.pipe(to);
-  else gather(from.stream, to);
 }
 
 /** What TLS hands over at a time, while there is more (RFC 8446, 5.1). */
 const RECORD_BYTES = 16 * 1024;
 
 /**
- * pipe(), but the full records that one turn of the event loop brings go out in one write (docs/performance.md). One that is not
- * full is the last for now, and goes out at once. Not into TLS, which would copy the pieces together first.
+ * pipe(), but the full records that one turn of the event loop brings go out in one write. One that is not full is the last for
+ * now, and goes out at once. Not into TLS, which would copy the pieces together first.
  */
-function gather(from: Duplex, to: Duplex): void {
+function pass(from: Duplex, to: Duplex): void {
+  const gathers = !('encrypted' in to);
   let gathering = false;
   const send = () => {
     if (!gathering) return;
@@ -54,18 +56,19 @@ function gather(from: Duplex, to: Duplex): void {
     to.uncork();
   };
   from.on('data', (chunk: Buffer) => {
-    const more = chunk.length >= RECORD_BYTES;
-    if (more && !gathering) {
+    const isFull = chunk.length >= RECORD_BYTES;
+    if (gathers && isFull && !gathering) {
       gathering = true;
       to.cork();
       setImmediate(send);
     }
-    if (!to.write(chunk)) from.pause();
-    if (!more) send();
+    to.write(chunk);
+    if (!isFull) send();
+    if (to.writableLength >= share()) from.pause();
   });
+  passing++;
+  to.once('close', () => passing--);
   to.on('drain', () => from.resume());
   from.on('end', () => to.end());
   from.resume();
 }
-
-const isEncrypted = (stream: Duplex): boolean => 'encrypted' in stream;

@@ -4,7 +4,7 @@ import type { TLSSocket } from 'node:tls';
 import { isErrno } from '../../shared/files.ts';
 import { cutSocket } from '../../shared/net/cut.ts';
 import { connectInto } from '../../shared/net/inflow.ts';
-import { JOIN_HIGH_WATER_BYTES, join } from '../../shared/net/join.ts';
+import { join } from '../../shared/net/join.ts';
 import { CONNECTED, parseConnect, type RefusalStatus, refusal } from './parse-connect.ts';
 import { allowsPort, type PortRange } from './parse-ports.ts';
 
@@ -74,7 +74,6 @@ function reach(peer: TLSSocket, port: number, cut: () => void): Socket {
     noDelay: true,
     keepAlive: true,
     keepAliveInitialDelay: KEEP_ALIVE_MS,
-    highWaterMark: JOIN_HIGH_WATER_BYTES,
   });
   const timer = setTimeout(() => fail(`Port ${port} of this VM does not answer.`), CONNECT_TIMEOUT_MS);
   const fail = (reason: string) => {
