@@ -27,7 +27,8 @@ export function conffiles(product: Product): string {
 
 export function wrapperScript(product: Product): string {
   const home = `/usr/lib/${product.package}`;
-  return `#!/bin/sh\nexec ${home}/node ${home}/main.js "$@"\n`;
+  const options = (product.nodeOptions ?? []).map((option) => `${option} `).join('');
+  return `#!/bin/sh\nexec ${home}/node ${options}${home}/main.js "$@"\n`;
 }
 
 /**

@@ -23,6 +23,8 @@ export interface Product {
    * off by accident. `[folder under /usr/lib/systemd/system, unit]`.
    */
   wiring: readonly (readonly [string, string])[];
+  /** Options of Node for the command; a service has its own in its unit. */
+  nodeOptions?: readonly string[];
   /** Other files: path on the machine → path in this repository. Those under /etc are conffiles. */
   files: Readonly<Record<string, string>>;
 }
@@ -107,6 +109,8 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     summary: 'a person’s tool for research VMs: keys, drives, tunnels',
     depends: [],
     recommends: ['openssh-client'],
+    // As in vmc.service, for the tunnel: docs/performance.md.
+    nodeOptions: ['--max-semi-space-size=1', '--single-threaded-gc', '--heap-growing-percent=400'],
     units: [],
     services: [],
     sockets: [],

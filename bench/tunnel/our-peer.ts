@@ -1,6 +1,7 @@
 /** Our tunnel: vmc's end and connect's end, each in a process of its own, with the options that are deployed. */
 import { join } from 'node:path';
 import * as z from 'zod';
+import { PRODUCTS } from '../../packaging/products.ts';
 import { environmentOf, nodeOptionsOf } from '../deployed.ts';
 import { oncePerSite } from '../once-per-site.ts';
 import type { Site } from '../site.ts';
@@ -38,7 +39,7 @@ export async function startOurEnds(site: Site, name: string, options: readonly s
   const device = await startWorker(site, {
     name: `${name}-device`,
     script: join(import.meta.dirname, 'device-worker.ts'),
-    nodeOptions: options,
+    nodeOptions: [...(PRODUCTS.connect.nodeOptions ?? []), ...options],
     files: FILES,
   });
   const certificateSha256 = await device.ask('certificate', {}, z.string());

@@ -1,3 +1,5 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import t from 'tap';
 import { conffiles, controlFile, maintainerScripts, wrapperScript } from '../../../packaging/deb-files.ts';
 import { packageFolders } from '../../../packaging/licences.ts';
@@ -8,6 +10,13 @@ t.test('control names what the package needs, Node included', async (t) => {
   t.match(control, /^Package: vmc\nVersion: 1\.2\.3\nArchitecture: amd64\n/);
   t.match(control, /^Depends: .*libatomic1.*cryptsetup-bin.*nftables.*xfsprogs$/m);
   t.ok(control.endsWith('\n'));
+});
+
+t.test('connect runs with the same options from its package and from a checkout', async (t) => {
+  const options = (text: string) => text.match(/ --[a-z][a-z-]*(=\d+)?/g);
+  const packaged = options(wrapperScript(PRODUCTS.connect));
+  t.match(packaged, [/^ --max-semi-space-size=/]);
+  t.strictSame(options(await readFile(join(import.meta.dirname, '../../../bin/connect'), 'utf8')), packaged);
 });
 
 t.test(
