@@ -69,6 +69,10 @@ function pass(from: Duplex, to: Duplex): void {
   passing++;
   to.once('close', () => passing--);
   to.on('drain', () => from.resume());
+  if (from.readableEnded) {
+    to.end();
+    return;
+  }
   from.on('end', () => to.end());
   from.resume();
 }
