@@ -1,5 +1,6 @@
 /** C6, C8, C9, C16: who gets in by SFTP, what the kernel lets them do there, and how soon it ends. */
 
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { chmod, chown, mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import ssh2 from 'ssh2';
@@ -25,6 +26,13 @@ async function serversOf(uid: number): Promise<number[]> {
   }
   return found;
 }
+
+/** Descriptors that this process was given, and that stay open in its children: proc_pid_fdinfo(5), O_CLOEXEC. */
+const GIVEN = readdirSync('/proc/self/fd').filter((name) => {
+  const path = `/proc/self/fdinfo/${name}`;
+  const flags = existsSync(path) ? /^flags:\s+(\d+)$/m.exec(readFileSync(path, 'utf8'))?.[1] : undefined;
+  return flags !== undefined && (Number.parseInt(flags, 8) & 0o2000000) === 0;
+});
 
 await inOwnEtc(import.meta.url, () => {
   t.test('C8 the kernel decides: own files, others’ files, groups, umask, links', async (t) => {
@@ -77,6 +85,9 @@ await inOwnEtc(import.meta.url, () => {
     const groups = (/^Groups:\s+([\d ]+?)\s*$/m.exec(status)?.[1] ?? '').split(' ').map(Number);
     t.strictSame(new Set(groups), new Set([19_999, 30_000, own]), 'drives, project, their own');
     t.equal(await readFile(`/proc/${pid}/oom_score_adj`, 'utf8'), '0\n');
+    const open = (await readdir(`/proc/${pid}/fd`)).filter((name) => !GIVEN.includes(name));
+    t.strictSame(open.sort(), ['0', '1', '2'], 'nothing that vmc has open');
+    t.notMatch(await readFile(`/proc/${pid}/environ`, 'utf8'), /VMC_TEST_OWN_ETC/, 'nor of its environment');
     t.not(
       Number((await readFile(`/proc/${pid}/stat`, 'utf8')).split(' ')[4]),
       process.pid,
