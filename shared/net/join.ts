@@ -66,8 +66,10 @@ function pass(from: Duplex, to: Duplex): void {
     if (!isFull) send();
     if (to.writableLength >= share()) from.pause();
   });
-  passing++;
-  to.once('close', () => passing--);
+  if (!to.closed) {
+    passing++;
+    to.once('close', () => passing--);
+  }
   to.on('drain', () => from.resume());
   if (from.readableEnded) {
     to.end();
