@@ -45,9 +45,10 @@ const RECORD_BYTES = 16 * 1024;
 
 /**
  * pipe(), but the full records that one turn of the event loop brings go out in one write. One that is not full is the last for
- * now, and goes out at once. Into TLS as well: it copies the pieces together first, but its peer then has larger ones to read.
+ * now, and goes out at once. Not into TLS, which would copy the pieces together first.
  */
 function pass(from: Duplex, to: Duplex): void {
+  const gathers = !('encrypted' in to);
   let gathering = false;
   const send = () => {
     if (!gathering) return;
@@ -56,7 +57,7 @@ function pass(from: Duplex, to: Duplex): void {
   };
   from.on('data', (chunk: Buffer) => {
     const isFull = chunk.length >= RECORD_BYTES;
-    if (isFull && !gathering) {
+    if (gathers && isFull && !gathering) {
       gathering = true;
       to.cork();
       setImmediate(send);
