@@ -78,7 +78,12 @@ export class Lab {
 
   async forgetProcess(pid: number): Promise<void> {
     this.#state.processes = this.#state.processes.filter((other) => other.pid !== pid);
-    await this.#write();
+    try {
+      await this.#write();
+    } catch (error) {
+      // Kept, and then removed by the next one, who ended this process too: there is nothing left to write in.
+      if (!(this.#state.kept && isErrno(error, 'ENOENT'))) throw error;
+    }
   }
 
   /** From here on it is the next one's to remove, also while this process goes on. */
@@ -96,8 +101,9 @@ export class Lab {
 
   #write(): Promise<void> {
     const text = `${JSON.stringify(this.#state)}\n`;
-    this.#written = this.#written.then(() => writeAtomic(join(this.folder, 'state.json'), text, 0o600));
-    return this.#written;
+    const written = this.#written.then(() => writeAtomic(join(this.folder, 'state.json'), text, 0o600));
+    this.#written = written.catch(() => {}); // who asked for this write hears of it, and nobody else
+    return written;
   }
 }
 
