@@ -1,9 +1,10 @@
 /** A TLS connection with the VM that has carried nothing yet: TCP to the endpoint, TLS 1.3, both certificates pinned. */
 import { timingSafeEqual } from 'node:crypto';
-import { connect as connectTcp, type Socket } from 'node:net';
+import { connect as connectTcp } from 'node:net';
 import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls';
 import { errorMessage, VmcError } from '../../shared/errors.ts';
 import { type Certificate, certificateSha256 } from '../../shared/net/certificate.ts';
+import { cutTls } from '../../shared/net/cut.ts';
 import type { Wire } from '../../shared/net/join.ts';
 import { TLS_OPTIONS } from '../../shared/net/tls.ts';
 
@@ -120,20 +121,10 @@ export function openConnection(path: TunnelPath, signal: AbortSignal, memory = n
       return fail(otherCertificate());
     tls.on('session', (ticket: Buffer) => memory.keep(path, ticket));
     settle();
-    resolve({ stream: tls, localAddress: tcp.localAddress, cut: () => cut(tls, tcp) });
+    resolve({ stream: tls, localAddress: tcp.localAddress, cut: () => cutTls(tls, tcp) });
   });
   signal.addEventListener('abort', onAbort, { once: true });
   return promise;
-}
-
-/**
- * A reset, so that to the other side a cut never looks like an end. But not while our own end, or the closing, is on its way:
- * Node then loses the handle, and never exits.
- */
-function cut(tls: TLSSocket, tcp: Socket): void {
-  if (tls.destroyed) return;
-  if (tls.writableEnded) tls.destroy();
-  else tcp.resetAndDestroy();
 }
 
 function isPinned(socket: TLSSocket, pinned: string): boolean {

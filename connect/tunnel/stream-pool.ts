@@ -133,7 +133,7 @@ export class StreamPool<P extends PoolPath = PoolPath> {
     }
   }
 
-  /** No more streams. Those that are open stay. */
+  /** No more streams. Those that are open stay; those that were just asked for end with their own signals. */
   close(): void {
     this.#closed.abort(cancelled());
     this.#stopListening();

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket, type Server as TlsServer } from 'node:tls';
 import { plainAddress } from '../../shared/net/addresses.ts';
+import { cutTls } from '../../shared/net/cut.ts';
 import { certificateSha256 } from '../../shared/net/pins.ts';
 import { Strangers } from '../../shared/net/strangers.ts';
 import { TLS_OPTIONS } from '../../shared/net/tls.ts';
@@ -154,9 +155,7 @@ export class TunnelServer {
   #await(socket: TLSSocket, tcp: Socket, { certificateSha256: certificate, person }: Grant): void {
     const { grants, readySeconds, onRefused, onService } = this.#deps;
     let service: Socket | undefined;
-    // A reset, so that to the device a cut never looks like a proper end. But not while our own end is on its way out:
-    // Node then loses the handle, and spins at exit waiting for it.
-    const cut = () => void (socket.writableEnded ? socket.destroy() : tcp.resetAndDestroy());
+    const cut = () => cutTls(socket, tcp);
     let lingering: NodeJS.Timeout | undefined;
     const connection: GrantConnection = {
       cut,
