@@ -2,14 +2,17 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import { controlMethods } from '../../shared/api/index.ts';
+import type { GrantView } from '../../shared/api/tunnel.ts';
 import { humanBytes, table } from '../../shared/cli/program.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { fingerprint } from '../../shared/identity/fingerprint.ts';
 import { presented, withControl } from '../channel.ts';
+import type { Control } from '../control.ts';
 import { type ConnectIo, note, reply } from '../io.ts';
 import { pin } from '../known-vms.ts';
 import { descriptor, wholeNumber } from '../options.ts';
 import { withSession } from '../session.ts';
+import { portsText } from '../tunnel/forward-spec.ts';
 import { findVm } from './find.ts';
 import { notePeopleVersion } from './people-version.ts';
 
@@ -47,6 +50,22 @@ export function addInsideCommands(vms: Command, io: ConnectIo): void {
             ['memory of controller', humanBytes(info.rssBytes)],
           ]),
         );
+      }),
+    );
+
+  vms
+    .command('tunnels')
+    .description(
+      'Your tunnels into a VM: until when, how many streams, how much went through (with the right stats: all)',
+    )
+    .argument('<vm>', 'name or id')
+    .option('--json', 'answer as JSON')
+    .addHelpText('after', '\nExample:\n  connect vm tunnels lab')
+    .action((wanted: string, { json }: { json?: boolean }, command: Command) =>
+      withSession(io, command, async (session) => {
+        const vm = await findVm(session, wanted);
+        const grants = await withControl(session, vm, (rpc) => allGrants(rpc, io.signal));
+        reply(io, json, { vmId: vm.vmId, grants }, () => grantTable(grants));
       }),
     );
 
@@ -121,4 +140,29 @@ function payload(io: ConnectIo, fd: number): string {
   const text = new TextDecoder().decode(io.readFd(fd, 'The payload'));
   if (text.length > 1024) throw new VmcError('bad-request', 'The payload is longer than 1024 characters.');
   return text;
+}
+
+/** Page after page. */
+async function allGrants(rpc: Control, signal: AbortSignal): Promise<GrantView[]> {
+  const all: GrantView[] = [];
+  for (;;) {
+    const after = all.at(-1)?.certificateSha256;
+    const params = after === undefined ? {} : { after };
+    const { grants, more } = await rpc.call(controlMethods.tunnelList, params, { signal });
+    all.push(...grants);
+    if (!more || grants.length === 0) return all;
+  }
+}
+
+function grantTable(grants: readonly GrantView[]): string {
+  const rows = grants.map((it) => [
+    it.person,
+    it.certificateSha256.slice(0, 12),
+    portsText(it.ports),
+    `${it.streams} of ${it.streamsTotal}`,
+    humanBytes(it.bytesIn),
+    humanBytes(it.bytesOut),
+    new Date(it.expiresAt).toISOString(),
+  ]);
+  return table([['PERSON', 'CERTIFICATE', 'PORTS', 'STREAMS', 'TO VM', 'FROM VM', 'ENDS'], ...rows]);
 }

@@ -1,12 +1,12 @@
 /** C5, B4: streams over connections that were made ahead, and over ways that break: with faults that a test can order. */
 import { once } from 'node:events';
-import { createServer, type Server, type Socket } from 'node:net';
+import { createServer } from 'node:net';
 import { PassThrough } from 'node:stream';
 import t, { type Test } from 'tap';
 import type { TunnelPath } from '../../../connect/tunnel/connection.ts';
 import { type PathSource, type PoolOptions, type PoolPath, StreamPool } from '../../../connect/tunnel/stream-pool.ts';
 import { until } from '../backend/fixture.ts';
-import { clientCertificate, listen, startTls, startVmTunnel } from './tunnel-server.ts';
+import { clientCertificate, listen, startEcho, startTls, startVmTunnel } from './tunnel-server.ts';
 
 const never = new AbortController().signal;
 const OPEN = 'HTTP/1.1 200 Connected\r\n\r\n';
@@ -34,20 +34,6 @@ function poolOf(t: Test, source: Source, options: PoolOptions = {}): StreamPool 
   const pool = new StreamPool(source, options);
   t.teardown(() => pool.close());
   return pool;
-}
-
-async function startEcho(t: Test): Promise<number> {
-  const sockets = new Set<Socket>();
-  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    socket.pipe(socket);
-  });
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return listen(server);
 }
 
 function early(words: string): PassThrough {

@@ -4,14 +4,14 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import { run } from '../../../shared/run.ts';
 import { until } from '../backend/fixture.ts';
 import { inNamespace } from '../vmc/in-namespace.ts';
 import type { FakeVm } from './fake-vm.ts';
 import { PASSPHRASE, type Person, startWorld } from './fake-world.ts';
-import { listen } from './tunnel-server.ts';
+import { startEcho } from './tunnel-server.ts';
 
 const PATIENCE_MS = 60_000;
 /** Longer than what counts as sleep (shared/net/disturbance.ts). */
@@ -103,20 +103,6 @@ await inNamespace(import.meta.url, () => {
     t.equal(vm.grants.size, 0);
   });
 });
-
-async function startEcho(t: Test): Promise<number> {
-  const sockets = new Set<Socket>();
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    socket.pipe(socket);
-  });
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return listen(server);
-}
 
 async function startTunnel(
   t: Test,

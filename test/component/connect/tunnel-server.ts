@@ -1,6 +1,6 @@
 /** The controller's own tunnel server on loopback, and a plain TLS server that answers what a test wants. */
 import { once } from 'node:events';
-import type { AddressInfo, Server, Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, type TLSSocket } from 'node:tls';
 import type { Test } from 'tap';
 import type { TunnelPath } from '../../../connect/tunnel/open-stream.ts';
@@ -17,6 +17,21 @@ export async function listen(server: Server): Promise<number> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return (server.address() as AddressInfo).port;
+}
+
+/** A service that says back what it hears. @returns its port. */
+export async function startEcho(t: Test): Promise<number> {
+  const sockets = new Set<Socket>();
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => {});
+    socket.pipe(socket);
+  });
+  t.teardown(() => {
+    for (const socket of sockets) socket.destroy();
+    server.close();
+  });
+  return listen(server);
 }
 
 function pathTo(port: number): TunnelPath {

@@ -2,7 +2,7 @@
 import { once } from 'node:events';
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
-import { connect, createServer, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { VmcError } from '../../../shared/errors.ts';
@@ -11,21 +11,7 @@ import { run } from '../../../shared/run.ts';
 import { until } from '../backend/fixture.ts';
 import type { FakeVm } from './fake-vm.ts';
 import { type Person, startWorld, type World } from './fake-world.ts';
-import { listen } from './tunnel-server.ts';
-
-async function startEcho(t: Test): Promise<number> {
-  const sockets = new Set<Socket>();
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
-    sockets.add(socket);
-    socket.on('error', () => {});
-    socket.pipe(socket);
-  });
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy();
-    server.close();
-  });
-  return listen(server);
-}
+import { listen, startEcho } from './tunnel-server.ts';
 
 /** One for all tests of this file. */
 const started = ready();
@@ -74,6 +60,9 @@ t.test('C5 a port of the VM on 127.0.0.1, until Ctrl-C; then grant and endpoint 
   t.match(JSON.parse(tunnel.io.output()), { vm: 'lab', port, local: `127.0.0.1:${tunnel.localPort}` });
   t.equal(await say(tunnel.localPort, 'through'), 'through');
   t.equal(vm.grants.size, 1);
+  const { grants } = (await ada.ok('vm', 'tunnels', 'lab', '--json')).json<{ grants: unknown[] }>();
+  t.match(grants, [{ ports: [{ from: port, to: port }], streamsTotal: 1, bytesIn: 7, bytesOut: 7 }]);
+  t.match((await ada.ok('vm', 'tunnels', 'lab')).io.output(), new RegExp(`${port} +\\d of 1 +7 B +7 B`));
 
   // The VM forgets the grant: a new one is made as soon as that shows.
   vm.grants.closeAll();
