@@ -1,4 +1,4 @@
-/** The VM image of the demo and of the system tests: Debian 12, the vmc package, a program to talk to, and an RDP server. */
+/** The VM image of the demo and of the system tests: Debian 12, the vmc package, a program to talk to, and real servers. */
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { transform } from 'esbuild';
@@ -9,7 +9,7 @@ import { buildDeb } from '../packaging/deb.ts';
 import { buildImage } from '../packaging/image.ts';
 import { PRODUCTS } from '../packaging/products.ts';
 import { parseJson } from '../shared/validate.ts';
-import { RDP_FILES, RDP_UNITS, rdpDebs } from './rdp-server.ts';
+import { SERVER_FILES, SERVER_UNITS, serverDebs } from './real-servers.ts';
 
 const IMAGE_NAME = 'debian-12';
 const BUILD = join(ROOT, '.build');
@@ -38,8 +38,11 @@ ExecStart=/usr/lib/vmc/node /opt/demo/vm-program.mjs
 Restart=on-failure
 `;
 
-/** Builds the package and the image into a pool, or takes them from `.build/cache`. @returns the image's name. */
-export async function buildDemoImage(imagesPool: string): Promise<{ name: string }> {
+/**
+ * Builds the package and the image into a pool, or takes them from `.build/cache`.
+ * @param packages more Debian packages for it. @returns the image's name.
+ */
+export async function buildDemoImage(imagesPool: string, packages: readonly string[] = []): Promise<{ name: string }> {
   const { version } = parseJson(
     z.object({ version: z.string() }),
     await readFile(join(ROOT, 'package.json'), 'utf8'),
@@ -61,16 +64,16 @@ export async function buildDemoImage(imagesPool: string): Promise<{ name: string
   await buildImage({
     outDir: imagesPool,
     name: IMAGE_NAME,
-    debs: [deb, ...(await rdpDebs(cacheDir))],
+    debs: [deb, ...(await serverDebs(cacheDir, packages))],
     extraFiles: [
       { path: '/etc/vmc/vmc.toml', data: VMC_TOML, mode: 0o644 },
       { path: '/opt/demo/vm-program.mjs', data: code, mode: 0o644 },
       { path: '/usr/lib/systemd/system/demo-program.socket', data: PROGRAM_SOCKET, mode: 0o644 },
       { path: '/usr/lib/systemd/system/demo-program.service', data: PROGRAM_UNIT, mode: 0o644 },
-      ...RDP_FILES,
+      ...SERVER_FILES,
     ],
     enableUnits: ['demo-program.socket'],
-    disableUnits: RDP_UNITS,
+    disableUnits: SERVER_UNITS,
     cacheDir,
   });
   return { name: IMAGE_NAME };

@@ -81,6 +81,36 @@ async function startUnit(unit: string, port: number): Promise<boolean> {
   return true;
 }
 
+interface Exec {
+  argv: [string, ...string[]];
+  /** base64 */
+  stdin: string;
+  timeoutMs: number;
+}
+
+function execSchema(it: Partial<Exec>): Exec {
+  const [file, ...args] = it.argv ?? [];
+  if (file === undefined) throw new Error('what is to be run?');
+  return { argv: [file, ...args], stdin: it.stdin ?? '', timeoutMs: it.timeoutMs ?? 120_000 };
+}
+
+/** A command as root. Output beyond 8 MiB is cut off. */
+function exec({ argv: [file, ...args], stdin, timeoutMs }: Exec): Promise<object> {
+  const env = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', HOME: '/root' };
+  const child = spawn(file, args, { env, timeout: timeoutMs, killSignal: 'SIGKILL' });
+  child.stdin.on('error', () => {}); // it may not want it
+  child.stdin.end(Buffer.from(stdin, 'base64'));
+  const kept = { stdout: '', stderr: '' };
+  for (const name of ['stdout', 'stderr'] as const)
+    child[name].setEncoding('utf8').on('data', (text: string) => {
+      if (kept[name].length < 8 * MIB) kept[name] += text;
+    });
+  return new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('close', (code, signal) => resolve({ code, signal, ...kept }));
+  });
+}
+
 async function body(request: IncomingMessage): Promise<Buffer> {
   const chunks: Buffer[] = [];
   for await (const chunk of request) chunks.push(chunk as Buffer);
@@ -132,6 +162,8 @@ async function answer(request: IncomingMessage): Promise<Buffer | string | objec
       return { status: spawnSync('/usr/sbin/nft', ['flush', 'ruleset']).status };
     case 'POST /start-unit':
       return { listening: await startUnit(url.searchParams.get('unit') ?? '', Number(url.searchParams.get('port'))) };
+    case 'POST /exec':
+      return exec(execSchema(JSON.parse((await body(request)).toString('utf8'))));
     case 'POST /kill-vmc':
       return { status: spawnSync('/usr/bin/systemctl', ['kill', '--signal=KILL', 'vmc.service']).status };
     default:

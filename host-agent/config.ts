@@ -37,6 +37,9 @@ export const configSchema = z.strictObject({
   pools: z.strictObject({
     images: folder,
     drives: folder,
+    /** Without one of these there are no snapshots, or no ISO images, on this host. */
+    snapshots: folder.optional(),
+    isos: folder.optional(),
     reserveMiB: z.number().int().min(0).default(1024),
     overcommit: z.number().min(1).max(1000).default(10),
     cache: z.enum(['none', 'writeback']).default('none'),

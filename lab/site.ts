@@ -20,6 +20,8 @@ const BACKEND_PORT = 8443;
 export class SiteFolders {
   readonly images: string;
   readonly drives: string;
+  readonly snapshots: string;
+  readonly isos: string;
   readonly logs: string;
   readonly backend: string;
   readonly agent: string;
@@ -30,6 +32,8 @@ export class SiteFolders {
   constructor(root: string) {
     this.images = join(root, 'images');
     this.drives = join(root, 'drives');
+    this.snapshots = join(root, 'snapshots');
+    this.isos = join(root, 'isos');
     this.logs = join(root, 'logs');
     this.backend = join(root, 'backend');
     this.agent = join(root, 'agent');
@@ -82,7 +86,8 @@ export class Site {
 
   /** Three namespaces, and a libvirtd in the VM host's. */
   async startNetwork(undo: Undo): Promise<void> {
-    for (const folder of [this.folders.images, this.folders.drives]) await makeFolder(folder, 0o711);
+    const { images, drives, snapshots, isos } = this.folders;
+    for (const folder of [images, drives, snapshots, isos]) await makeFolder(folder, 0o711);
     for (const folder of [this.folders.logs, this.folders.backend, this.folders.agent, this.folders.user])
       await makeFolder(folder, 0o700);
     this.#network = await createNetwork(this.lab, undo);
@@ -137,6 +142,8 @@ export class Site {
         `[pools]`,
         `images = "${this.folders.images}"`,
         `drives = "${this.folders.drives}"`,
+        `snapshots = "${this.folders.snapshots}"`,
+        `isos = "${this.folders.isos}"`,
         '',
       ].join('\n'),
     );

@@ -10,6 +10,7 @@ export const SUITE = 'bookworm';
 
 /** Only what boots a VM, and what vmc runs in it. There is no sshd, no getty, no compiler. */
 export const BASE_PACKAGES = [
+  'btrfs-progs',
   'ca-certificates',
   'cryptsetup-bin',
   'dbus', // logind needs it, and the power button needs logind
@@ -21,6 +22,7 @@ export const BASE_PACKAGES = [
   'libstdc++6',
   'linux-image-cloud-amd64',
   'mount',
+  'nfs-common', // mount.nfs4; what it starts is masked
   'nftables',
   'openssh-sftp-server',
   'passwd',

@@ -134,7 +134,11 @@ export const MASKED_UNITS = [
   'fstrim.timer', // vmc trims
   'getty.target',
   'getty@.service',
+  'nfs-client.target', // NFS 4 needs none of what follows
   'proc-sys-fs-binfmt_misc.automount',
+  'rpc-statd-notify.service',
+  'rpcbind.service',
+  'rpcbind.socket',
   'serial-getty@.service',
   'sys-kernel-config.mount',
   'sys-kernel-debug.mount',

@@ -41,6 +41,7 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     package: 'vmc',
     summary: 'controller inside a research VM: access, drives, files, firewall',
     depends: [
+      'btrfs-progs',
       'cryptsetup-bin',
       'e2fsprogs',
       'iproute2',
@@ -52,7 +53,7 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
       'util-linux',
       'xfsprogs',
     ],
-    recommends: [],
+    recommends: ['nfs-common'],
     units: ['vmc.service', 'vmc.socket', 'vmc-firewall.service'],
     services: ['vmc.service'],
     sockets: ['vmc.socket'],

@@ -1,4 +1,4 @@
-/** A real server for the demo's VM: xrdp, as Debian has it. Its unit stays off until somebody starts it: no boot waits for it. */
+/** Real servers for the demo's and the tests' VM: xrdp and the kernel's NFS server, as Debian has them. Their units stay off until somebody starts them: no boot waits for them. */
 import { mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { baseImage } from '../packaging/base-image.ts';
@@ -6,13 +6,13 @@ import { cached, cacheKey } from '../packaging/cache.ts';
 import type { ImageFile } from '../packaging/image.ts';
 import { run } from '../shared/run.ts';
 
-const PACKAGES = ['xrdp'];
+const PACKAGES = ['xrdp', 'nfs-kernel-server'];
 
 /** What the package switches on by itself. */
-export const RDP_UNITS = ['xrdp.service', 'xrdp-sesman.service'] as const;
+export const SERVER_UNITS = ['xrdp.service', 'xrdp-sesman.service', 'nfs-server.service'] as const;
 
 /** As a person has to allow it on Debian, too: xrdp runs as a user of its own, who may not read the certificate's key. */
-export const RDP_FILES: readonly ImageFile[] = [
+export const SERVER_FILES: readonly ImageFile[] = [
   {
     path: '/etc/systemd/system/xrdp.service.d/certificate.conf',
     data: '[Service]\nSupplementaryGroups=ssl-cert\n',
@@ -20,11 +20,14 @@ export const RDP_FILES: readonly ImageFile[] = [
   },
 ];
 
-/** Paths of the packages and of all that they need beyond the base, from the cache if they were fetched before. */
-export async function rdpDebs(cacheDir: string): Promise<string[]> {
+/** Paths of the packages, of `others`, and of all that they need beyond the base, from the cache if they were fetched before. */
+export async function serverDebs(cacheDir: string, others: readonly string[] = []): Promise<string[]> {
+  const packages = [...PACKAGES, ...others];
   const base = await baseImage(cacheDir);
-  const key = cacheKey(base.key, JSON.stringify(PACKAGES));
-  const folder = await cached({ folder: cacheDir, kind: 'rdp', key, keep: 1 }, (made) => fetchDebs(base.tar, made));
+  const key = cacheKey(base.key, JSON.stringify(packages));
+  const folder = await cached({ folder: cacheDir, kind: 'servers', key, keep: 2 }, (made) =>
+    fetchDebs(base.tar, made, packages),
+  );
   const names = await readdir(folder);
   return names
     .filter((name) => name.endsWith('.deb'))
@@ -33,7 +36,7 @@ export async function rdpDebs(cacheDir: string): Promise<string[]> {
 }
 
 /** This machine's apt fetches for a system with the base's packages; it changes nothing of its own. See apt-get(8). */
-async function fetchDebs(baseTar: string, folder: string): Promise<void> {
+async function fetchDebs(baseTar: string, folder: string, packages: readonly string[]): Promise<void> {
   const status = 'var/lib/dpkg/status';
   await run({
     file: 'tar',
@@ -54,7 +57,7 @@ async function fetchDebs(baseTar: string, folder: string): Promise<void> {
     file: 'apt-get',
     args: [
       ...Object.entries(options).flatMap(([name, value]) => ['--option', `${name}=${value}`]),
-      ...['install', '--yes', '--quiet', '--download-only', '--no-install-recommends', '--', ...PACKAGES],
+      ...['install', '--yes', '--quiet', '--download-only', '--no-install-recommends', '--', ...packages],
     ],
     timeoutMs: 300_000,
   });
