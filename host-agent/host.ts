@@ -1,5 +1,6 @@
 /** What every feature here works with: configuration, state, locks, libvirt. */
 import { join } from 'node:path';
+import { faultPoint } from '../shared/fault-point.ts';
 import type { Config } from './config.ts';
 import { Virsh } from './libvirt/virsh.ts';
 import { Locks } from './state/locks.ts';
@@ -26,7 +27,7 @@ export function makeHost(config: Config, options: Partial<Pick<Host, 'now' | 'st
     vms: new Records(join(stateDir, 'vms'), vmRecordSchema),
     drives: new Records(join(stateDir, 'drives'), driveRecordSchema),
     now: options.now ?? Date.now,
-    step: options.step ?? (async () => {}),
+    step: options.step ?? faultPoint,
   };
 }
 

@@ -1,5 +1,6 @@
 /** The only file here that reads the command line and sets the exit code. */
 import { runProgram } from '../shared/cli/program.ts';
+import { armFaultPoints } from '../shared/fault-point.ts';
 import { hostAgentProgram } from './cli/program.ts';
 
 const io = { stdout: process.stdout, stderr: process.stderr };
@@ -11,4 +12,5 @@ function stopSignal(): AbortSignal {
   return stop.signal;
 }
 
+armFaultPoints(process.env.VMC_FAULT_FILE);
 process.exitCode = await runProgram(hostAgentProgram(io, stopSignal), process.argv.slice(2), io);

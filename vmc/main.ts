@@ -1,6 +1,7 @@
 /** The command `vmc`. `vmc daemon` goes the short way: what the other commands need is not loaded for it. */
 import * as z from 'zod';
 import { ERROR_EXIT, publicError, VmcError } from '../shared/errors.ts';
+import { armFaultPoints } from '../shared/fault-point.ts';
 import { printable } from '../shared/run.ts';
 import { DEFAULT_CONFIG_PATH } from './config.ts';
 import { countGiven, LISTEN_VARIABLES } from './port22/given-socket.ts';
@@ -9,6 +10,8 @@ import { runDaemon } from './run-daemon.ts';
 const { env, argv, stdout, stderr } = process;
 const listen = Object.fromEntries(LISTEN_VARIABLES.map((name) => [name, env[name]]));
 for (const name of LISTEN_VARIABLES) delete env[name]; // meant for this process, not for its children
+
+armFaultPoints(env.VMC_FAULT_FILE);
 
 // Checks compiled to JavaScript at run time are faster in the end and slower to start with; vmc parses little.
 z.config({ jitless: true });
