@@ -2,14 +2,12 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { DriveStatus } from '../../shared/api/drive.ts';
-import { wipe } from '../../shared/bytes.ts';
 import { VmcError } from '../../shared/errors.ts';
-import { KeyedMutex } from '../../shared/keyed-mutex.ts';
 import type { CallContext } from '../../shared/rpc/method.ts';
 import { run } from '../../shared/run.ts';
-import { Undo } from '../../shared/undo.ts';
+import type { Undo } from '../../shared/undo.ts';
 import { makeFileSystem, wipeSignatures, zeroHeader } from './file-system.ts';
-import { findDevice, holdDevice, listDriveIds, waitForDevice } from './find-device.ts';
+import { findDevice, listDriveIds } from './find-device.ts';
 import { giveToPeople } from './give-to-people.ts';
 import { checkKey, luksClose, luksFormat, luksOpen } from './luks.ts';
 import { mount, prepareMountPoint, removeMountPoint, unmount } from './mount.ts';
@@ -19,16 +17,13 @@ import { parseTrimmedBytes } from './parse-tools.ts';
 import { type FormatRequest, type FormatStep, planFormat } from './plan-format.ts';
 import { planOpen } from './plan-open.ts';
 import { signatureOf } from './signature.ts';
+import { DriveTurns, type Stoppable, type TurnsOptions } from './turns.ts';
 
-export interface DrivesOptions {
+export interface DrivesOptions extends TurnsOptions {
   /** e.g. /mnt */
   mountRoot: string;
-  /** How long a drive that was just attached may take to show; default 15 s. */
-  deviceTimeoutMs?: number;
   /** The group of the people who may use drives. */
   peopleGid: () => Promise<number>;
-  /** Told of each step that could not be undone. */
-  onUndoFailed: (what: string, error: unknown) => void;
 }
 
 const STEP_WORDS: Record<FormatStep['step'], string> = {
@@ -39,15 +34,14 @@ const STEP_WORDS: Record<FormatStep['step'], string> = {
   'luks-close': 'locking',
 };
 
-/** Heeded until the work begins: the caller may have gone, or lost the right, while others had the drive. */
-type Stoppable = Pick<CallContext, 'signal'>;
-
 export class Drives {
   readonly #options: DrivesOptions;
-  readonly #mutex = new KeyedMutex();
+  readonly #turns: DriveTurns;
 
-  constructor(options: DrivesOptions) {
+  /** @param turns shared with whatever else works on drives. */
+  constructor(options: DrivesOptions, turns = new DriveTurns(options)) {
     this.#options = options;
+    this.#turns = turns;
   }
 
   async list(): Promise<DriveStatus[]> {
@@ -73,10 +67,10 @@ export class Drives {
     request: FormatRequest & { key: Uint8Array },
     context: Pick<CallContext, 'progress' | 'signal'>,
   ): Promise<DriveStatus> {
-    return this.#withDevice(request, context, async (device) => {
+    return this.#turns.withDevice({ driveId: request.driveId, secrets: [request.key] }, context, async (device) => {
       const before = await observe(request.driveId, device);
       const steps = planFormat(before, request);
-      await this.#undoing(async (undo) => {
+      await this.#turns.undoing(async (undo) => {
         for (const [done, step] of steps.entries()) {
           if (context.signal.aborted) throw new VmcError('cancelled', 'Formatting was cancelled.');
           context.progress({ step: STEP_WORDS[step.step], done, total: steps.length, unit: 'items' });
@@ -92,22 +86,21 @@ export class Drives {
     request: { driveId: string; key: Uint8Array; name: string; readOnly: boolean },
     context: Stoppable,
   ): Promise<DriveStatus> {
-    return this.#withDevice(request, context, async (device) => {
+    return this.#turns.withDevice({ driveId: request.driveId, secrets: [request.key] }, context, async (device) => {
       const { driveId, key, readOnly } = request;
       const mountPoint = join(this.#options.mountRoot, request.name);
       const plan = planOpen(await observe(driveId, device), { driveId, mountPoint, readOnly });
       await checkKey(driveId, device, key);
       if (plan === 'reopen') await luksClose(driveId);
       if (plan !== 'already')
-        await this.#undoing((undo) => this.#openAndMount({ driveId, device, key, mountPoint, readOnly }, undo));
+        await this.#turns.undoing((undo) => this.#openAndMount({ driveId, device, key, mountPoint, readOnly }, undo));
       return this.status(driveId);
     });
   }
 
   /** Closing a drive that is closed already is fine. @throws VmcError 'busy' that names who holds it. */
   close(driveId: string, { signal }: Stoppable): Promise<DriveStatus> {
-    return this.#mutex.run(driveId, async () => {
-      signal.throwIfAborted();
+    return this.#turns.run(driveId, { signal }, async () => {
       const device = await findDevice(driveId);
       if (device === undefined) return statusOf({ driveId });
       const { mounts, holders } = await observe(driveId, device);
@@ -129,8 +122,7 @@ export class Drives {
 
   /** @returns the bytes that fstrim reports. @throws VmcError 'wrong-state' unless it is mounted read-write. */
   trim(driveId: string, { signal }: Stoppable): Promise<number> {
-    return this.#mutex.run(driveId, async () => {
-      signal.throwIfAborted();
+    return this.#turns.run(driveId, { signal }, async () => {
       const { state, mountPoint, readOnly } = await this.status(driveId);
       if (state !== 'mounted' || mountPoint === undefined)
         throw new VmcError('wrong-state', `The drive ${driveId} is not mounted.`, 'Open it first.');
@@ -142,24 +134,6 @@ export class Drives {
       if (trimmed === undefined) throw new VmcError('command-failed', 'fstrim did not say how much it trimmed.');
       return trimmed;
     });
-  }
-
-  /** One at a time for each drive, whose device stays the same one; the key is overwritten whatever happens. */
-  async #withDevice<T>(
-    { driveId, key }: { driveId: string; key: Uint8Array },
-    { signal }: Stoppable,
-    work: (device: string) => Promise<T>,
-  ): Promise<T> {
-    try {
-      return await this.#mutex.run(driveId, async () => {
-        signal.throwIfAborted();
-        const device = await waitForDevice(driveId, this.#options.deviceTimeoutMs ?? 15_000);
-        signal.throwIfAborted();
-        return holdDevice(driveId, device, () => work(device));
-      });
-    } finally {
-      wipe(key);
-    }
   }
 
   async #formatStep(step: FormatStep, before: Observed, key: Uint8Array, undo: Undo): Promise<void> {
@@ -206,16 +180,5 @@ export class Drives {
     if (it.readOnly) return;
     undo.add('unmount the drive', () => unmount(it.mountPoint));
     await giveToPeople(it.mountPoint, this.#options.peopleGid);
-  }
-
-  async #undoing(work: (undo: Undo) => Promise<void>): Promise<void> {
-    const undo = new Undo();
-    try {
-      await work(undo);
-      undo.commit();
-    } catch (error) {
-      for (const { what, error: failure } of await undo.rollBack()) this.#options.onUndoFailed(what, failure);
-      throw error;
-    }
   }
 }
