@@ -5,6 +5,12 @@ import * as z from 'zod';
 export const vmIdSchema = z.string().regex(/^vm-[0-9a-f]{12}$/, 'a VM id looks like vm-0123456789ab');
 /** `drv` and 16 hex digits: also the disk's serial, so that the VM finds `/dev/disk/by-id/*_<id>`. */
 export const driveIdSchema = z.string().regex(/^drv[0-9a-f]{16}$/, 'a drive id looks like drv0123456789abcdef');
+/** `iso` and the first 16 hex digits of the SHA-256 of the image's file name: also its serial in the VM. */
+export const isoIdSchema = z.string().regex(/^iso[0-9a-f]{16}$/, 'an ISO id looks like iso0123456789abcdef');
+export const snapshotIdSchema = z
+  .string()
+  .regex(/^snap-[0-9a-f]{16}$/, 'a snapshot id looks like snap-0123456789abcdef');
+export const jobIdSchema = z.string().regex(/^job-[0-9a-f]{16}$/, 'a job id looks like job-0123456789abcdef');
 export const hostIdSchema = z.string().regex(/^host-[0-9a-f]{12}$/);
 export const userIdSchema = z.string().regex(/^user-[0-9a-f]{12}$/);
 export const endpointIdSchema = z.string().regex(/^ep-[0-9a-f]{12}$/);

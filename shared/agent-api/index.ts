@@ -1,75 +1,11 @@
 /** What the backend asks of a host agent, over the agent's own websocket (JSON-RPC 2.0, the agent parks it). */
 import * as z from 'zod';
 import { bootstrapSchema } from '../bootstrap.ts';
-import { driveIdSchema, imageNameSchema, ipv4Schema, portSchema, vmIdSchema } from '../names.ts';
-import type { Method } from '../rpc/method.ts';
+import { driveIdSchema, vmIdSchema } from '../names.ts';
+import { defineAgentMethod as define } from './define.ts';
+import { driveFileSchema, driveFormatSchema, driveSizeSchema, vmSpecSchema, vmStatusSchema } from './schemas.ts';
 
-function define<P extends z.ZodType, R extends z.ZodType>(method: Method<P, R, 'backend'>): Method<P, R, 'backend'> {
-  return method;
-}
-
-export const driveFormatSchema = z.enum(['qcow2', 'raw']);
-export const DRIVE_MIN_BYTES = 16 * 1024 * 1024;
-export const DRIVE_MAX_BYTES = 64 * 1024 ** 4;
-export const driveSizeSchema = z
-  .number()
-  .int()
-  .min(DRIVE_MIN_BYTES)
-  .max(DRIVE_MAX_BYTES)
-  .multipleOf(1024 * 1024);
-
-/** off · running · starting/stopping are not told apart from running: libvirt does not · paused: e.g. no space · absent: not defined */
-export const domainStateSchema = z.enum(['absent', 'off', 'running', 'paused']);
-
-export const vmSpecSchema = z.strictObject({
-  vmId: vmIdSchema,
-  image: imageNameSchema,
-  cores: z.number().int().min(1).max(512),
-  memoryMiB: z
-    .number()
-    .int()
-    .min(256)
-    .max(16 * 1024 * 1024),
-});
-export type VmSpec = z.output<typeof vmSpecSchema>;
-
-export const vmStatusSchema = z.object({
-  vmId: vmIdSchema,
-  state: domainStateSchema,
-  /** The VM's address on the host's isolated network, and the host port that is forwarded to its port 22. */
-  address: ipv4Schema.optional(),
-  hostPort: portSchema.optional(),
-  attached: z.array(z.object({ driveId: driveIdSchema, readOnly: z.boolean() })),
-});
-export type VmStatus = z.output<typeof vmStatusSchema>;
-
-export const driveFileSchema = z.object({
-  driveId: driveIdSchema,
-  format: driveFormatSchema,
-  /** What the guest sees. */
-  sizeBytes: z.number().int(),
-  /** What the file takes on the host's disk now: st_blocks × 512. */
-  allocatedBytes: z.number().int(),
-  attachedTo: vmIdSchema.optional(),
-});
-export type DriveFile = z.output<typeof driveFileSchema>;
-
-export const utilisationSchema = z.object({
-  cores: z.number().int(),
-  load1: z.number(),
-  memoryBytes: z.number().int(),
-  memoryFreeBytes: z.number().int(),
-  pools: z.array(z.object({ name: z.string(), sizeBytes: z.number().int(), freeBytes: z.number().int() })),
-});
-
-/** Sent by the agent as the notification `host.report`: at connection, on change, and every minute. */
-export const hostReportSchema = z.object({
-  version: z.string(),
-  libvirt: z.object({ ok: z.boolean(), version: z.string().optional(), problem: z.string().optional() }),
-  utilisation: utilisationSchema,
-  vms: z.array(vmStatusSchema).max(10_000),
-});
-export type HostReport = z.output<typeof hostReportSchema>;
+export * from './schemas.ts';
 
 const byVm = z.strictObject({ vmId: vmIdSchema });
 const byDrive = z.strictObject({ driveId: driveIdSchema });

@@ -64,6 +64,12 @@ export const driveSchema = z.object({
   attachments: z.array(z.object({ vmId: vmIdSchema, readOnly: z.boolean() })).default([]),
   /** The drive's key: on a device wrapped to the asking person's public keys, and signed by them (docs/protocol.md, stored drive keys). */
   wrappedKey: base64Schema(1, 4096).optional(),
+  /** While a change of key is open: the drive opens with this one or with `wrappedKey`, or with both. */
+  nextWrappedKey: base64Schema(1, 4096).optional(),
+  /** Of the account that made the drive, and signs the keys of everybody it shares it with. */
+  ownerName: nameSchema.optional(),
+  /** What the asking person may: owner: all · rw, ro: it was shared with them */
+  access: z.enum(['owner', 'rw', 'ro']).default('owner'),
   createdAt: z.number().int(),
 });
 export type Drive = z.output<typeof driveSchema>;
