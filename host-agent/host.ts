@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { faultPoint } from '../shared/fault-point.ts';
 import type { Config } from './config.ts';
+import type { FaultPoint } from './fault-points.ts';
 import { Virsh } from './libvirt/virsh.ts';
 import { Locks } from './state/locks.ts';
 import { driveRecordSchema, Records, vmRecordSchema } from './state/records.ts';
@@ -15,7 +16,7 @@ export interface Host {
   /** Milliseconds since 1970. */
   now(): number;
   /** Called between two steps of every change: where a test ends the process, to see what a crash leaves. */
-  step(name: string): Promise<void>;
+  step(name: FaultPoint): Promise<void>;
 }
 
 export function makeHost(config: Config, options: Partial<Pick<Host, 'now' | 'step'>> = {}): Host {

@@ -46,7 +46,7 @@ export function createDrive(host: Host, request: DriveRequest): Promise<DriveFil
       // The record comes first: a file without one could be anyone's.
       await host.drives.put(driveId, record);
       try {
-        await host.step('drive-file');
+        await host.step('drive.create:file');
         await makeFile(path, (temporary) => createImage(temporary, format, sizeBytes));
       } catch (error) {
         if (existing === undefined) await host.drives.remove(driveId);
@@ -90,7 +90,7 @@ export function deleteDrive(host: Host, driveId: string): Promise<boolean> {
         `Detach it first: host-agent drive detach ${driveId} ${holder.domain}`,
       );
     await removeFile(path);
-    await host.step('drive-file-removed');
+    await host.step('drive.delete:record');
     await host.drives.remove(driveId);
     return true;
   });

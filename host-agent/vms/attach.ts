@@ -94,7 +94,7 @@ export function detachDrive(host: Host, driveId: string, vmId: string): Promise<
       readOnly: disk.readOnly,
     });
     if (domain.live.some(isIt)) await detachLive(host, driveId, vmId, xml);
-    await host.step('detached-live');
+    await host.step('drive.detach:config');
     if (domain.config.some(isIt)) await host.virsh.runWithXml(xml, (path) => ['detach-device', vmId, path, '--config']);
     return vmStatus(host, vmId);
   });

@@ -27,6 +27,8 @@ import { dropDomain, enforceReservations } from './parts.ts';
 import { cutPower } from './power.ts';
 import { vmStatus } from './status.ts';
 
+type CreateStep = 'record' | 'overlay' | 'reservation' | 'define' | 'firewall' | 'start';
+
 export interface CreateOptions {
   signal?: AbortSignal;
   progress?: (progress: Progress) => void;
@@ -70,10 +72,10 @@ async function createLocked(
   undo: Undo,
 ): Promise<void> {
   const { vmId } = spec;
-  const begin = async (step: string): Promise<void> => {
+  const begin = async (step: CreateStep): Promise<void> => {
     if (options.signal?.aborted === true) throw new VmcError('cancelled', `Making ${vmId} was cancelled.`);
     options.progress?.({ step });
-    await host.step(step);
+    await host.step(`vm.create:${step}`);
   };
   const existing = await host.vms.get(vmId);
   if (existing !== undefined && !sameSpec(existing.spec, spec))
@@ -117,7 +119,7 @@ async function createLocked(
     await begin('start');
     await host.virsh.run(['start', vmId]);
   }
-  await host.step('done');
+  await host.step('vm.create:done');
 }
 
 async function allocateRecord(host: Host, spec: VmSpec, undo: Undo): Promise<VmRecord> {

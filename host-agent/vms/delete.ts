@@ -27,13 +27,13 @@ export function deleteVm(host: Host, vmId: string): Promise<boolean> {
         `Shut it down first: host-agent vm shutdown ${vmId}`,
       );
     if (domain !== undefined) await dropDomain(host, vmId);
-    await host.step('undefined');
+    await host.step('vm.delete:reservation');
     if ((await observeNetwork(host.virsh, host.config.network.name)) !== undefined)
       await enforceReservations(host, vmId);
-    await host.step('unreserved');
+    await host.step('vm.delete:overlay');
     await removeFile(overlayPath(host, vmId));
     await rm(consoleLogPath(host, vmId), { force: true });
-    await host.step('overlay-removed');
+    await host.step('vm.delete:record');
     await host.vms.remove(vmId);
     await enforceFirewall(host);
     return true;

@@ -3,7 +3,14 @@ import * as z from 'zod';
 import { bootstrapSchema } from '../bootstrap.ts';
 import { driveIdSchema, vmIdSchema } from '../names.ts';
 import { defineAgentMethod as define } from './define.ts';
-import { driveFileSchema, driveFormatSchema, driveSizeSchema, vmSpecSchema, vmStatusSchema } from './schemas.ts';
+import {
+  driveAllocationSchema,
+  driveFileSchema,
+  driveFormatSchema,
+  driveSizeSchema,
+  vmSpecSchema,
+  vmStatusSchema,
+} from './schemas.ts';
 
 export * from './schemas.ts';
 
@@ -61,9 +68,14 @@ export const agentMethods = {
     summary: 'Make a blank drive file',
     right: 'backend',
     changes: true,
-    params: z.strictObject({ driveId: driveIdSchema, format: driveFormatSchema, sizeBytes: driveSizeSchema }),
+    params: z.strictObject({
+      driveId: driveIdSchema,
+      format: driveFormatSchema,
+      sizeBytes: driveSizeSchema,
+      allocation: driveAllocationSchema.default('sparse'),
+    }),
     result: driveFileSchema,
-    progress: false,
+    progress: true,
   }),
   driveInfo: define({
     name: 'drive.info',
@@ -88,7 +100,14 @@ export const agentMethods = {
     summary: 'Attach a drive to a VM, live when it runs',
     right: 'backend',
     changes: true,
-    params: z.strictObject({ driveId: driveIdSchema, vmId: vmIdSchema, readOnly: z.boolean() }),
+    /** `format` and `sizeBytes`, both or neither: of a file that another host made in a shared pool; this one takes it over. */
+    params: z.strictObject({
+      driveId: driveIdSchema,
+      vmId: vmIdSchema,
+      readOnly: z.boolean(),
+      format: driveFormatSchema.optional(),
+      sizeBytes: driveSizeSchema.optional(),
+    }),
     result: vmStatusSchema,
     progress: false,
   }),

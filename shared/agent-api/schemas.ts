@@ -3,6 +3,8 @@ import * as z from 'zod';
 import { driveIdSchema, imageNameSchema, ipv4Schema, portSchema, vmIdSchema } from '../names.ts';
 
 export const driveFormatSchema = z.enum(['qcow2', 'raw']);
+/** sparse: takes what was written · falloc: its space is set aside at once · full: every byte is written */
+export const driveAllocationSchema = z.enum(['sparse', 'falloc', 'full']);
 export const DRIVE_MIN_BYTES = 16 * 1024 * 1024;
 export const DRIVE_MAX_BYTES = 64 * 1024 ** 4;
 export const driveSizeSchema = z
@@ -30,6 +32,8 @@ export type VmSpec = z.output<typeof vmSpecSchema>;
 export const vmStatusSchema = z.object({
   vmId: vmIdSchema,
   state: domainStateSchema,
+  /** Of a VM that QEMU has stopped: a pool is full (it goes on by itself when there is space) · its disk failed. */
+  pausedBecause: z.enum(['no-space', 'io-error']).optional(),
   /** The VM's address on the host's isolated network, and the host port that is forwarded to its port 22. */
   address: ipv4Schema.optional(),
   hostPort: portSchema.optional(),

@@ -42,8 +42,8 @@ t.test('VMs and drives', async (t) => {
 
   await t.test('H9: the agent ends in the middle of making a VM, twice; it is off, or not there yet', async (t) => {
     for (const [step, state] of [
-      ['overlay', 'absent'],
-      ['start', 'off'],
+      ['vm.create:overlay', 'absent'],
+      ['vm.create:start', 'off'],
     ] as const) {
       await crash(box, step, 'vm-create', A, bootstrapFor(A));
       t.match(await box.json(['vm', 'list']), [{ vmId: A, state }]);
@@ -134,8 +134,8 @@ t.test('VMs and drives', async (t) => {
   });
 
   await t.test('H9: … or of deleting it: repeating removes the rest', async (t) => {
-    await crash(box, 'start', 'vm-create', C, bootstrapFor(C));
-    await crash(box, 'unreserved', 'vm-delete', C);
+    await crash(box, 'vm.create:start', 'vm-create', C, bootstrapFor(C));
+    await crash(box, 'vm.delete:overlay', 'vm-delete', C);
     t.match(await box.agent(['vm', 'delete', C]), { exitCode: 0 });
     t.match(await refusal(box, ['vm', 'delete', C]), { code: 'not-found' });
     t.notOk(
@@ -148,10 +148,10 @@ t.test('VMs and drives', async (t) => {
 
   await t.test('H9: … and of making or deleting a drive', async (t) => {
     const id = 'drv0000000000000003';
-    await crash(box, 'drive-file', 'drive-create', id);
+    await crash(box, 'drive.create:file', 'drive-create', id);
     t.match(await refusal(box, ['drive', 'info', id]), { code: 'not-found', hint: /making it again/ });
     t.match(await box.json(['drive', 'create', '16MiB', '--id', id, '--format', 'raw']), { driveId: id });
-    await crash(box, 'drive-file-removed', 'drive-delete', id);
+    await crash(box, 'drive.delete:record', 'drive-delete', id);
     t.match(await box.agent(['drive', 'delete', id, '--confirm', id]), { exitCode: 0 });
     t.notOk((await readdir(box.drives)).includes(`${id}.raw`));
   });
@@ -171,7 +171,7 @@ t.test('VMs and drives', async (t) => {
 
   await t.test('H9: a VM that fails after its start is not left running without its disk', async (t) => {
     const script = 'test/component/host-agent/support/create-until.ts';
-    const failed = await box.node(script, [box.config, 'done', 'vm-create', C, 'fail'], bootstrapFor(C));
+    const failed = await box.node(script, [box.config, 'vm.create:done', 'vm-create', C, 'fail'], bootstrapFor(C));
     t.match(failed, { exitCode: 1, stderr: /as asked/ });
     t.notMatch(await box.virsh('list', '--all', '--name'), C);
     t.notOk((await readdir(box.drives)).some((name) => name.startsWith(C)));
