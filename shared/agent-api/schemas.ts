@@ -57,7 +57,15 @@ export const utilisationSchema = z.object({
   load1: z.number(),
   memoryBytes: z.number().int(),
   memoryFreeBytes: z.number().int(),
-  pools: z.array(z.object({ name: z.string(), sizeBytes: z.number().int(), freeBytes: z.number().int() })),
+  /** Pools with the same `id` are one folder, which several hosts share. */
+  pools: z.array(
+    z.object({
+      name: z.string(),
+      id: z.string().max(64).optional(),
+      sizeBytes: z.number().int(),
+      freeBytes: z.number().int(),
+    }),
+  ),
 });
 
 /** Sent by the agent as the notification `host.report`: at connection, on change, and every minute. */

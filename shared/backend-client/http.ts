@@ -4,6 +4,7 @@ import type * as z from 'zod';
 import { errorFromFields, errorMessage, VmcError } from '../errors.ts';
 import { fillPath, type Route } from '../rest-api/route.ts';
 
+/** Unless the route says more. */
 const MAX_ANSWER_BYTES = 4 * 1024 * 1024;
 
 export interface BackendAddress {
@@ -38,7 +39,7 @@ export async function callRoute<T extends Route>(
     url,
     route.method,
     route.method === 'GET' ? undefined : JSON.stringify(input.body),
-    options,
+    { ...options, maxAnswerBytes: route.maxAnswerBytes ?? MAX_ANSWER_BYTES },
   );
   let json: unknown;
   try {
@@ -61,7 +62,7 @@ function exchange(
   url: URL,
   method: string,
   body: string | undefined,
-  options: RequestOptions,
+  options: RequestOptions & { maxAnswerBytes: number },
 ): Promise<{ status: number; text: string }> {
   return new Promise((resolve, reject) => {
     const fail = (error: unknown) => reject(asVmcError(error, url));
@@ -84,7 +85,7 @@ function exchange(
         let size = 0;
         answer.on('data', (chunk: Buffer) => {
           size += chunk.length;
-          if (size > MAX_ANSWER_BYTES)
+          if (size > options.maxAnswerBytes)
             sent.destroy(new VmcError('bad-data', 'The answer of the backend is too large.'));
           else chunks.push(chunk);
         });

@@ -17,7 +17,7 @@ export const knownSnapshotSchema = snapshotSchema.extend({
 });
 export type KnownSnapshot = z.output<typeof knownSnapshotSchema>;
 
-export const driveCareRoutes = {
+export const driveFileRoutes = {
   driveResize: defineRoute({
     method: 'POST',
     path: '/v1/drives/:driveId/resize',
@@ -45,6 +45,9 @@ export const driveCareRoutes = {
     body: z.strictObject({ format: driveFormatSchema }),
     result: jobSchema,
   }),
+};
+
+export const snapshotRoutes = {
   snapshotCreate: defineRoute({
     method: 'POST',
     path: '/v1/drives/:driveId/snapshots',
@@ -95,3 +98,5 @@ export const driveCareRoutes = {
     result: z.object({}),
   }),
 };
+
+export const driveCareRoutes = { ...driveFileRoutes, ...snapshotRoutes };

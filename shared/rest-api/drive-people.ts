@@ -20,8 +20,13 @@ export const drivePersonSchema = z.object({
 });
 export type DrivePerson = z.output<typeof drivePersonSchema>;
 
+/** The caller's own next envelope says which change is meant: another device may have begun another one. */
+const ownNextKey = z.strictObject({ wrappedKey: wrappedKeySchema });
+
 /** Sealed on the owner's device: connect/drive/header-envelope.ts. */
 export const SEALED_HEADER_MAX_BYTES = 5 * 1024 * 1024;
+/** In base64, with what is around it. */
+const HEADER_BODY_MAX_BYTES = Math.ceil(SEALED_HEADER_MAX_BYTES / 3) * 4 + 1024;
 
 export const drivePeopleRoutes = {
   drivePeople: defineRoute({
@@ -43,11 +48,11 @@ export const drivePeopleRoutes = {
     body: z.strictObject({ access: driveAccessSchema, wrappedKey: wrappedKeySchema }),
     result: z.object({}),
   }),
-  /** Refused while the drive is attached to a VM that only that person reaches: detach it first. */
+  /** Refused while the drive is attached to a VM that they reach and its owner does not: detach it first. */
   driveUnshare: defineRoute({
     method: 'DELETE',
     path: '/v1/drives/:driveId/people/:userId',
-    summary: 'Take a drive from a person. What they know they know: change its key (its owner only)',
+    summary: 'Take a drive from a person. What they know they know: change its key (its owner, or they themselves)',
     auth: 'user',
     params: byPerson,
     body: none,
@@ -71,14 +76,14 @@ export const drivePeopleRoutes = {
     }),
     result: z.object({}),
   }),
-  /** Once the drive opens with the next key: it becomes the present one, and the one before is forgotten. Repeating it is fine. */
+  /** Once the drive opens with the next key: it becomes the present one, and the one before is forgotten. Repeating it is fine. Refused for a change that was given up. */
   driveKeyCommit: defineRoute({
     method: 'POST',
     path: '/v1/drives/:driveId/next-key/commit',
     summary: 'The next key is the key from now on (its owner only)',
     auth: 'user',
     params: byDrive,
-    body: none,
+    body: ownNextKey,
     result: z.object({}),
   }),
   /** Once it is certain that the drive does not open with it. */
@@ -88,7 +93,7 @@ export const drivePeopleRoutes = {
     summary: 'Give a change of key up (its owner only)',
     auth: 'user',
     params: byDrive,
-    body: none,
+    body: ownNextKey,
     result: z.object({}),
   }),
   driveHeaderPut: defineRoute({
@@ -99,6 +104,7 @@ export const drivePeopleRoutes = {
     params: byDrive,
     body: z.strictObject({ sealed: base64Schema(1, SEALED_HEADER_MAX_BYTES) }),
     result: z.object({ storedAt: z.number().int() }),
+    maxBodyBytes: HEADER_BODY_MAX_BYTES,
   }),
   driveHeaderGet: defineRoute({
     method: 'GET',
@@ -112,5 +118,6 @@ export const drivePeopleRoutes = {
         .array(z.object({ storedAt: z.number().int(), sealed: base64Schema(1, SEALED_HEADER_MAX_BYTES) }))
         .max(2),
     }),
+    maxAnswerBytes: 2 * HEADER_BODY_MAX_BYTES,
   }),
 };

@@ -1,6 +1,12 @@
 /** Hosts, VMs and drives. */
 import * as z from 'zod';
-import { domainStateSchema, driveFormatSchema, driveSizeSchema, hostReportSchema } from '../agent-api/index.ts';
+import {
+  domainStateSchema,
+  driveAllocationSchema,
+  driveFormatSchema,
+  driveSizeSchema,
+  hostReportSchema,
+} from '../agent-api/index.ts';
 import { publicIdentitySchema } from '../identity/public-identity.ts';
 import {
   base64Schema,
@@ -13,6 +19,7 @@ import {
   vmIdSchema,
 } from '../names.ts';
 import { TICKET_BYTES } from '../relay/ticket.ts';
+import { jobSchema } from './jobs.ts';
 import { defineRoute, none } from './route.ts';
 import { MAX_RELAYS, relaySchema, vmEnrol, vmPass } from './vm-enrol.ts';
 
@@ -57,15 +64,22 @@ export const driveSchema = z.object({
   hostId: hostIdSchema,
   format: driveFormatSchema,
   sizeBytes: z.number().int(),
+  /** creating: its file is being made · failed: that failed or was cut short; it can only be deleted */
+  state: z.enum(['creating', 'made', 'failed']).default('made'),
   /** The first of `attachments`. */
   attachedTo: vmIdSchema.optional(),
   readOnly: z.boolean().optional(),
-  /** One read-write, or any number read-only. */
+  /** One read-write, or any number read-only. Who is not its owner sees those at VMs that they reach. */
   attachments: z.array(z.object({ vmId: vmIdSchema, readOnly: z.boolean() })).default([]),
   /** The drive's key: on a device wrapped to the asking person's public keys, and signed by them (docs/protocol.md, stored drive keys). */
   wrappedKey: base64Schema(1, 4096).optional(),
   /** While a change of key is open: the drive opens with this one or with `wrappedKey`, or with both. */
   nextWrappedKey: base64Schema(1, 4096).optional(),
+  /**
+   * Of a drive that was restored: the owner's envelopes of the drive that the snapshot was taken of, as they were then and
+   * made out to its id. One of them has the key; `drivePutKey` takes it, wrapped anew for this drive.
+   */
+  restored: z.object({ driveId: driveIdSchema, wrappedKeys: z.array(base64Schema(1, 4096)) }).optional(),
   /** Of the account that made the drive, and signs the keys of everybody it shares it with. */
   ownerName: nameSchema.optional(),
   /** What the asking person may: owner: all · rw, ro: it was shared with them */
@@ -207,14 +221,16 @@ export const machineRoutes = {
       name: nameSchema,
       sizeBytes: driveSizeSchema,
       format: driveFormatSchema.default('qcow2'),
+      allocation: driveAllocationSchema.default('sparse'),
       hostId: hostIdSchema.optional(),
     }),
-    result: driveSchema,
+    /** falloc and full take their time: the drive is being made, by this job. */
+    result: driveSchema.extend({ job: jobSchema.optional() }),
   }),
   driveList: defineRoute({
     method: 'GET',
     path: '/v1/drives',
-    summary: 'Drives the caller owns',
+    summary: 'Drives the caller owns, and those that were shared with them',
     auth: 'user',
     params: none,
     body: none,
@@ -251,7 +267,7 @@ export const machineRoutes = {
   driveAttach: defineRoute({
     method: 'POST',
     path: '/v1/drives/:driveId/attach',
-    summary: 'Attach a drive to a VM',
+    summary: 'Attach a drive to a VM that the caller reaches',
     auth: 'user',
     params: driveParam,
     body: z.strictObject({ vmId: vmIdSchema, readOnly: z.boolean().default(false) }),

@@ -17,6 +17,10 @@ export interface Route<
   readonly params: P;
   readonly body: B;
   readonly result: R;
+  /** Of a request; default 64 KiB. Such a body is read only of who is signed in. */
+  readonly maxBodyBytes?: number;
+  /** Of an answer; default 4 MiB. */
+  readonly maxAnswerBytes?: number;
 }
 
 export const none = z.strictObject({});
