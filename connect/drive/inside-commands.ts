@@ -1,6 +1,6 @@
 /** Drives inside the VM they are attached to: format, open, close, trim; and detach, which closes first. */
 import { type Command, Option } from 'commander';
-import { type DriveStatus, fileSystemSchema } from '../../shared/api/drive.ts';
+import { type DriveStatus, type FileSystem, fileSystemSchema } from '../../shared/api/drive.ts';
 import { controlMethods } from '../../shared/api/index.ts';
 import { humanBytes } from '../../shared/cli/program.ts';
 import { VmcError } from '../../shared/errors.ts';
@@ -113,7 +113,7 @@ export function addInsideCommands(drives: Command, io: ConnectIo): void {
 async function format(
   session: Session,
   drive: Drive,
-  fileSystem: 'ext4' | 'xfs',
+  fileSystem: FileSystem,
   overwrite: string | undefined,
 ): Promise<DriveStatus> {
   const { driveId } = drive;

@@ -5,7 +5,8 @@ import { defineMethod } from './define.ts';
 
 /** 32 random bytes made on the user's device. */
 export const driveKeySchema = base64Schema(32, 32);
-export const fileSystemSchema = z.enum(['ext4', 'xfs']);
+export const fileSystemSchema = z.enum(['ext4', 'xfs', 'btrfs']);
+export type FileSystem = z.output<typeof fileSystemSchema>;
 
 /** absent: not attached · blank · locked: LUKS, closed · open: mapped, not mounted · mounted · foreign: holds other data */
 export const driveStateSchema = z.enum(['absent', 'blank', 'locked', 'open', 'mounted', 'foreign']);
@@ -19,6 +20,23 @@ export const driveStatusSchema = z.object({
   readOnly: z.boolean().optional(),
   fileSystem: z.string().optional(),
   freeBytes: z.number().int().optional(),
+  /** Formatting it was cut short: nobody's data are on it. */
+  unfinished: z.literal(true).optional(),
+  /** Whether the weekly trim includes it. */
+  weeklyTrim: z.boolean().optional(),
+  /** Writers wait until then at most: Unix time in milliseconds, by the VM's clock. */
+  frozenUntil: z.number().int().optional(),
+  /** In the answer of drive.open, when the file system was not left in order before. */
+  check: z
+    .object({
+      /** e.g. e2fsck */
+      tool: z.string().max(64),
+      /** Whether it changed something. */
+      repaired: z.boolean(),
+      /** Its last lines. */
+      said: z.array(z.string().max(200)).max(20),
+    })
+    .optional(),
 });
 export type DriveStatus = z.infer<typeof driveStatusSchema>;
 
@@ -60,9 +78,11 @@ export const driveMethods = {
       /** Folder under /mnt. */
       name: nameSchema,
       readOnly: z.boolean().default(false),
+      /** Repair a damaged file system first, whatever that loses of it. Takes the right drives.full. */
+      repair: z.boolean().default(false),
     }),
     result: driveStatusSchema,
-    progress: false,
+    progress: true,
   }),
   driveClose: defineMethod({
     name: 'drive.close',
@@ -81,6 +101,6 @@ export const driveMethods = {
     params: byId,
     /** What fstrim reported; the host's own figure is asked of the host. */
     result: z.object({ trimmedBytes: z.number().int() }),
-    progress: false,
+    progress: true,
   }),
 };

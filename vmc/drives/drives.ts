@@ -1,7 +1,7 @@
 /** Drives in this VM (requirement C7): what is there, format, open, close, trim. One at a time for each drive. */
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { DriveStatus } from '../../shared/api/drive.ts';
+import { type DriveStatus, fileSystemSchema } from '../../shared/api/drive.ts';
 import { VmcError } from '../../shared/errors.ts';
 import type { CallContext } from '../../shared/rpc/method.ts';
 import { run } from '../../shared/run.ts';
@@ -169,8 +169,8 @@ export class Drives {
       undo.add('remove the mount point', () => removeMountPoint(it.mountPoint));
     await luksOpen(it.driveId, it.device, it.key, it);
     undo.add('lock the drive', () => luksClose(it.driveId));
-    const fileSystem = (await signatureOf(mappingPath(it.driveId)))?.type;
-    if (fileSystem !== 'ext4' && fileSystem !== 'xfs')
+    const fileSystem = fileSystemSchema.safeParse((await signatureOf(mappingPath(it.driveId)))?.type).data;
+    if (fileSystem === undefined)
       throw new VmcError(
         'wrong-state',
         `The drive ${it.driveId} has no file system: formatting it was cut short.`,

@@ -1,7 +1,7 @@
 /** Making a file system and emptying a device. */
 import { open } from 'node:fs/promises';
+import type { FileSystem } from '../../shared/api/drive.ts';
 import { run } from '../../shared/run.ts';
-import type { FileSystem } from './plan-format.ts';
 
 const TIMEOUT_MS = 10 * 60_000;
 /** Blocks of the LUKS volume's own sector size. The device is fresh: discarding it first would only cost time. */
@@ -11,6 +11,7 @@ const MAKE: Record<FileSystem, { file: string; args: string[] }> = {
     args: ['-q', '-F', '-m', '0', '-b', '4096', '-E', 'nodiscard,lazy_itable_init=1,lazy_journal_init=1'],
   },
   xfs: { file: 'mkfs.xfs', args: ['-q', '-f', '-K'] },
+  btrfs: { file: 'mkfs.btrfs', args: ['--quiet', '--force', '--nodiscard', '--metadata', 'dup'] },
 };
 
 export async function makeFileSystem(path: string, fileSystem: FileSystem): Promise<void> {

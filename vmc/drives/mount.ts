@@ -1,5 +1,6 @@
 /** Mounting under the root for drives, and taking it down again. */
 import { lstat, mkdir, readdir, readFile, rmdir } from 'node:fs/promises';
+import type { FileSystem } from '../../shared/api/drive.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { isErrno } from '../../shared/files.ts';
 import { CommandError, run } from '../../shared/run.ts';
@@ -8,11 +9,17 @@ import { parseMountinfo } from './parse-mountinfo.ts';
 
 const TIMEOUT_MS = 120_000;
 /** Read-only also means that no journal is replayed: not a byte is written. */
-const READ_ONLY_OPTIONS: Record<string, string> = { ext4: 'ro,noload', xfs: 'ro,norecovery' };
+const READ_ONLY: Record<FileSystem, string> = {
+  ext4: 'ro,noload',
+  xfs: 'ro,norecovery',
+  btrfs: 'ro,rescue=nologreplay',
+};
+/** A damaged ext4 is written to no more. Newer kernels would let btrfs discard all the time: that is the trim's business here. */
+const READ_WRITE: Record<FileSystem, string> = { ext4: 'rw,errors=remount-ro', xfs: 'rw', btrfs: 'rw,nodiscard' };
 
 /** mount(8) options; devices and set-uid programs on a drive never work. */
-export function mountOptions(fileSystem: string, readOnly: boolean): string {
-  return ['nodev', 'nosuid', readOnly ? (READ_ONLY_OPTIONS[fileSystem] ?? 'ro') : 'rw'].join(',');
+export function mountOptions(fileSystem: FileSystem, readOnly: boolean): string {
+  return `nodev,nosuid,${(readOnly ? READ_ONLY : READ_WRITE)[fileSystem]}`;
 }
 
 /** Makes the folder, or takes an empty one. @returns whether it was made. @throws VmcError 'already-exists'. */
@@ -31,7 +38,7 @@ export async function prepareMountPoint(path: string): Promise<boolean> {
   return false;
 }
 
-export async function mount(source: string, target: string, fileSystem: string, readOnly: boolean): Promise<void> {
+export async function mount(source: string, target: string, fileSystem: FileSystem, readOnly: boolean): Promise<void> {
   const args = ['--types', fileSystem, '--options', mountOptions(fileSystem, readOnly), '--', source, target];
   await run({ file: 'mount', args, timeoutMs: TIMEOUT_MS });
 }

@@ -1,8 +1,7 @@
 /** Which steps put LUKS2 and a file system on a drive as it is now, or why that must not be. */
+import type { FileSystem } from '../../shared/api/drive.ts';
 import { VmcError } from '../../shared/errors.ts';
 import type { Observed } from './observe.ts';
-
-export type FileSystem = 'ext4' | 'xfs';
 
 export interface FormatRequest {
   driveId: string;
@@ -19,8 +18,8 @@ export type FormatStep =
   | { step: 'luks-close' };
 
 const MiB = 1024 * 1024;
-/** The LUKS2 header takes 16 MiB; mkfs.xfs wants 300 MiB for itself. */
-const LEAST_BYTES: Record<FileSystem, number> = { ext4: 24 * MiB, xfs: 320 * MiB };
+/** The LUKS2 header takes 16 MiB; mkfs.xfs wants 300 MiB for itself, mkfs.btrfs 109 MiB. */
+const LEAST_BYTES: Record<FileSystem, number> = { ext4: 24 * MiB, xfs: 320 * MiB, btrfs: 128 * MiB };
 
 /** @throws VmcError 'busy', 'not-blank', 'bad-request', 'no-space'. */
 export function planFormat(observed: Observed, request: FormatRequest): FormatStep[] {

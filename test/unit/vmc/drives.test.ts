@@ -73,9 +73,11 @@ t.test('C7 open', async (t) => {
 });
 
 t.test('mount options', async (t) => {
-  t.equal(mountOptions('ext4', false), 'nodev,nosuid,rw');
+  t.equal(mountOptions('ext4', false), 'nodev,nosuid,rw,errors=remount-ro');
   t.equal(mountOptions('ext4', true), 'nodev,nosuid,ro,noload');
   t.equal(mountOptions('xfs', true), 'nodev,nosuid,ro,norecovery');
+  t.equal(mountOptions('btrfs', true), 'nodev,nosuid,ro,rescue=nologreplay');
+  t.equal(mountOptions('btrfs', false), 'nodev,nosuid,rw,nodiscard');
 });
 
 t.test('only whole disks whose serial is a drive id', async (t) => {
