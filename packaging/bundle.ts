@@ -1,7 +1,7 @@
 /** One product's TypeScript and its libraries as a few ESM files: quick to start, nothing else to install. */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import { VmcError } from '../shared/errors.ts';
 import { collectLicences } from './licences.ts';
 
@@ -42,6 +42,23 @@ const ENGLISH_ONLY: Plugin = {
     })),
 };
 
+/** How the sources become one kind of JavaScript, wherever it goes. */
+export const BUNDLE_OPTIONS = {
+  bundle: true,
+  format: 'esm',
+  platform: 'node',
+  target: 'node26',
+  minifyWhitespace: true,
+  minifySyntax: true,
+  charset: 'utf8',
+  legalComments: 'none', // the licences are all in LICENCES, below
+  banner: { js: COMMONJS_NAMES },
+  define: { 'process.env.NODE_ENV': '"production"' },
+  external: OPTIONAL_NATIVE,
+  plugins: [ENGLISH_ONLY],
+  logLevel: 'silent',
+} satisfies BuildOptions;
+
 /**
  * Bundles an entry. Code behind `await import()` becomes a file of its own, loaded when first used. Names are kept, so
  * that a stack trace can be read. The same sources give the same bytes.
@@ -55,22 +72,10 @@ export async function bundle(options: BundleOptions): Promise<BundleResult> {
     entryPoints: { main: entry },
     outdir: outDir,
     absWorkingDir: root,
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    target: 'node26',
+    ...BUNDLE_OPTIONS,
     splitting: true,
     chunkNames: '[name]-[hash]',
-    minifyWhitespace: true,
-    minifySyntax: true,
-    charset: 'utf8',
-    legalComments: 'none', // the licences are all in LICENCES, below
-    banner: { js: COMMONJS_NAMES },
-    define: { 'process.env.NODE_ENV': '"production"' },
-    external: OPTIONAL_NATIVE,
-    plugins: [ENGLISH_ONLY],
     metafile: true,
-    logLevel: 'silent',
   }).catch((error: unknown) => {
     throw new VmcError('bad-data', `${entry} does not bundle`, 'Run tsc --noEmit first.', { cause: error });
   });
