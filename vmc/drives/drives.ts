@@ -90,7 +90,7 @@ export class Drives {
       const { driveId, key, readOnly } = request;
       const mountPoint = join(this.#options.mountRoot, request.name);
       const plan = planOpen(await observe(driveId, device), { driveId, mountPoint, readOnly });
-      await checkKey(driveId, device, key);
+      if (plan !== 'open') await checkKey(driveId, device, key);
       if (plan === 'reopen') await luksClose(driveId);
       if (plan !== 'already')
         await this.#turns.undoing((undo) => this.#openAndMount({ driveId, device, key, mountPoint, readOnly }, undo));

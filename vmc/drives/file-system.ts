@@ -2,6 +2,7 @@
 import { open } from 'node:fs/promises';
 import type { FileSystem } from '../../shared/api/drive.ts';
 import { run } from '../../shared/run.ts';
+import { HEADER_BYTES } from './parse-luks-header.ts';
 
 const TIMEOUT_MS = 10 * 60_000;
 /** Blocks of the LUKS volume's own sector size. The device is fresh: discarding it first would only cost time. */
@@ -24,8 +25,6 @@ export async function wipeSignatures(device: string): Promise<void> {
   await run({ file: 'wipefs', args: ['--all', device], timeoutMs: 60_000 });
 }
 
-/** What LUKS2 keeps for its header and key slots. */
-const HEADER_BYTES = 16 * 1024 * 1024;
 const CHUNK_BYTES = 1024 * 1024;
 
 /** Makes the beginning of a device zeros again: undoes luksFormat on a device that was blank. */

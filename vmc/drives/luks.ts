@@ -1,10 +1,8 @@
 /** cryptsetup(8). The key goes to its stdin and nowhere else. */
-import { mkdtemp, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { VmcError } from '../../shared/errors.ts';
 import { CommandError, run } from '../../shared/run.ts';
+import { withHeader } from './header-copy.ts';
 import { mappingName } from './names.ts';
-import { checkLuksHeader } from './parse-luks-header.ts';
 
 const TIMEOUT_MS = 120_000;
 /** Exit codes of cryptsetup. */
@@ -50,23 +48,6 @@ export async function checkKey(driveId: string, device: string, key: Uint8Array)
   await withHeader(driveId, device, (header) =>
     withKey(driveId, () => run({ file: 'cryptsetup', args: args(header), stdin: key, timeoutMs: TIMEOUT_MS })),
   );
-}
-
-/**
- * Lends a copy of the header, checked, in the VM's own memory (/run). The host could swap the one on its disk between the
- * check and the use. A copy opens nothing without the key.
- */
-async function withHeader(driveId: string, device: string, work: (header: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp('/run/vmc-header-');
-  try {
-    const header = join(folder, 'header');
-    const cryptsetup = (...args: string[]) => run({ file: 'cryptsetup', args, timeoutMs: TIMEOUT_MS });
-    await cryptsetup('luksHeaderBackup', '--batch-mode', '--header-backup-file', header, device);
-    checkLuksHeader((await cryptsetup('luksDump', '--dump-json-metadata', header)).stdout, driveId);
-    await work(header);
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
 }
 
 /** @throws VmcError 'busy' while something uses it. */

@@ -17,8 +17,12 @@ export function parseBlkid(text: string): Signature | undefined {
   );
   const type = values.get('TYPE');
   const usage = values.get('USAGE');
-  if (type !== undefined)
-    return { type, description: usage === 'filesystem' ? `a file system (${type})` : `data of type ${type}` };
+  if (type !== undefined) return signature(type, usage === 'filesystem');
   const partitions = values.get('PTTYPE');
   return partitions === undefined ? undefined : { description: `a partition table (${partitions})` };
 }
+
+export const signature = (type: string, isFileSystem: boolean): Signature => ({
+  type,
+  description: isFileSystem ? `a file system (${type})` : `data of type ${type}`,
+});

@@ -1,13 +1,17 @@
-/** The signature that blkid finds at the beginning of a device, past any cache of its own. */
+/** The signature at the beginning of a device. */
+import { open } from 'node:fs/promises';
 import { VmcError } from '../../shared/errors.ts';
 import { run } from '../../shared/run.ts';
-import { parseBlkid, type Signature } from './parse-blkid.ts';
+import { parseBlkid, type Signature, signature } from './parse-blkid.ts';
+import { parseSuperblock, SUPERBLOCK_BYTES } from './parse-superblock.ts';
 
 const NOTHING = 2;
 const SEVERAL = 8;
 
-/** @returns undefined when blkid knows nothing there. @throws VmcError when it could not look: that is not the same as blank. */
+/** What vmc makes itself is seen here; of everything else blkid tells, past any cache of its own. @returns undefined when it knows nothing there. @throws VmcError when it could not look: that is not the same as blank. */
 export async function signatureOf(path: string): Promise<Signature | undefined> {
+  const ours = await superblockOf(path);
+  if (ours !== undefined) return signature(ours, ours !== 'crypto_LUKS');
   const { exitCode, stdout, stderr } = await run({
     file: 'blkid',
     args: ['-p', '-o', 'export', path],
@@ -18,4 +22,14 @@ export async function signatureOf(path: string): Promise<Signature | undefined> 
   // 2 also means that the device could not be opened; blkid then says so.
   if (exitCode === NOTHING && stderr.trim() !== '') throw new VmcError('command-failed', `blkid cannot read ${path}.`);
   return exitCode === NOTHING ? undefined : (parseBlkid(stdout) ?? { description: 'data that blkid knows' });
+}
+
+async function superblockOf(path: string): Promise<string | undefined> {
+  const file = await open(path, 'r');
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(SUPERBLOCK_BYTES), 0, SUPERBLOCK_BYTES, 0);
+    return parseSuperblock(buffer.subarray(0, bytesRead));
+  } finally {
+    await file.close();
+  }
 }

@@ -8,8 +8,10 @@ import { parseToml } from '../../../shared/config/load-toml.ts';
 import { configSchema } from '../../../vmc/config.ts';
 import { parseBlkid } from '../../../vmc/drives/parse-blkid.ts';
 import { driveIdOfLink } from '../../../vmc/drives/parse-links.ts';
+import { composeMetadata, parseMetadata } from '../../../vmc/drives/parse-luks-binary.ts';
 import { checkLuksHeader } from '../../../vmc/drives/parse-luks-header.ts';
 import { parseMountinfo } from '../../../vmc/drives/parse-mountinfo.ts';
+import { parseSuperblock, SUPERBLOCK_BYTES } from '../../../vmc/drives/parse-superblock.ts';
 import { parseTrimmedBytes } from '../../../vmc/drives/parse-tools.ts';
 import { gateways, nameservers } from '../../../vmc/firewall/parse-network.ts';
 import { listeningInodes, socketInode } from '../../../vmc/port22/parse-proc-net.ts';
@@ -40,6 +42,16 @@ const luksHeader = {
   digests: { '0': { type: 'pbkdf2', keyslots: ['0'], segments: ['0'], hash: 'sha256' } },
   config: { json_size: '12288', keyslots_size: '16744448' },
 };
+/** Both copies of the metadata, as cryptsetup writes them but for the salt and the UUID. */
+function luksMetadata(): Uint8Array {
+  const binary = Buffer.alloc(4096);
+  binary.writeUInt16BE(2, 6);
+  binary.writeBigUInt64BE(16_384n, 8);
+  binary.writeBigUInt64BE(3n, 16);
+  binary.write('sha256', 72);
+  return composeMetadata({ binary, json: JSON.stringify(luksHeader) });
+}
+
 const bootstrap = {
   version: 1,
   vm: { id: 'vm-0123456789ab', name: 'analysis' },
@@ -80,6 +92,34 @@ export const guestTargets: Target[] = [
             'no other cipher, the null cipher least of all',
           );
         }),
+    }),
+  },
+  {
+    name: 'vmc/luks-metadata',
+    from: 'host',
+    form: 'bytes',
+    weight: 3,
+    maxBytes: 32_768,
+    open: () => ({
+      seeds: [luksMetadata()],
+      run: (input) => {
+        const found = parseMetadata(input);
+        if (found === undefined) return 'refused:no whole copy';
+        insist(parseMetadata(composeMetadata(found))?.json === found.json, 'written anew it says the same');
+        return 'accepted';
+      },
+    }),
+  },
+  {
+    name: 'vmc/superblock',
+    from: 'host',
+    form: 'bytes',
+    weight: 3,
+    maxBytes: SUPERBLOCK_BYTES,
+    words: ['LUKS\xba\xbe\0\x02', 'XFSB', '_BHRfS_M'],
+    open: () => ({
+      seeds: [Buffer.concat([Buffer.from('XFSB'), Buffer.alloc(SUPERBLOCK_BYTES - 4)])],
+      run: (input) => (parseSuperblock(Buffer.from(input)) === undefined ? 'refused:unknown' : 'accepted'),
     }),
   },
   {
