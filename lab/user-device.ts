@@ -132,6 +132,12 @@ export class UserDevice {
     return (await run({ file: file as string, args: rest, cwd: ROOT, stdin, timeoutMs: 60_000 })).stdout;
   }
 
+  /** Starts a script of this checkout with Node in the device's namespace, with pipes to its stdin and stdout. */
+  start(script: string): ChildProcess {
+    const [file, ...rest] = [...this.#enter, NODE, script];
+    return spawn(file as string, rest, { cwd: ROOT, stdio: ['pipe', 'pipe', 'inherit'] });
+  }
+
   #spawn(args: readonly string[], options: ConnectOptions): ChildProcess {
     const [file, ...rest] = this.argv(args);
     const descriptors: Record<number, Uint8Array | string> = { 3: this.#passphrase, ...options.descriptors };

@@ -21,7 +21,8 @@ export interface VmSite {
   end(): Promise<void>;
 }
 
-export async function startVmSite(): Promise<VmSite> {
+/** @param packages more Debian packages for the VM. */
+export async function startVmSite(packages: readonly string[] = []): Promise<VmSite> {
   await removeLeftovers();
   const undo = new Undo();
   const end = async () => {
@@ -33,7 +34,7 @@ export async function startVmSite(): Promise<VmSite> {
     const lab = await openLab();
     undo.add('the lab', () => lab.remove());
     const site = new Site(lab);
-    const image = await buildDemoImage(site.folders.images);
+    const image = await buildDemoImage(site.folders.images, packages);
     await site.startNetwork(undo);
     const { code } = await site.startBackend(undo);
     const owner = site.person('ada');
