@@ -4,6 +4,7 @@ import { openLab, removeLeftovers } from '../lab/leftovers.ts';
 import { ERROR_EXIT, errorMessage, publicError, VmcError } from '../shared/errors.ts';
 import { Undo } from '../shared/undo.ts';
 import { channelSuite } from './channel/suite.ts';
+import { drivesSuite } from './drives/suite.ts';
 import { lookAtMachine, ownCores } from './machine.ts';
 import { installQuietly } from './quiet-install.ts';
 import { makeReport, reportTable } from './report.ts';
@@ -11,7 +12,7 @@ import type { Settings, Site } from './site.ts';
 import { type Measurement, runSuite, type Suite } from './suite.ts';
 import { tunnelSuite } from './tunnel/suite.ts';
 
-const SUITES: readonly Suite[] = [channelSuite, tunnelSuite];
+const SUITES: readonly Suite[] = [channelSuite, tunnelSuite, drivesSuite];
 
 /** One name may stand for several. */
 const namesOf = (measurements: readonly Measurement[]): string[] => [...new Set(measurements.map(({ name }) => name))];
