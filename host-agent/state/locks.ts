@@ -1,34 +1,26 @@
 /**
- * One lock an object, shared by the daemon and by CLI processes: a file that names its holder by pid and start time.
- * A holder that is gone, or whose pid now belongs to another process, is recognised, and its lock broken.
+ * One lock an object, shared by the daemon and by CLI processes. The kernel holds it (flock(2)) for as long as the file is
+ * open here, and lets it go when the process ends, however it ends; the file's text only says who that is. Node has no
+ * flock: flock(1) takes it on the descriptor that it inherits.
  */
-import { randomBytes } from 'node:crypto';
-import { link, readFile, rename, rm, watch } from 'node:fs/promises';
+import { type FileHandle, open, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import * as z from 'zod';
 import { VmcError } from '../../shared/errors.ts';
-import { isErrno, makeFolder, readIfThere, writeOnce } from '../../shared/files.ts';
+import { isErrno, makeFolder } from '../../shared/files.ts';
+import { run } from '../../shared/run.ts';
 
-const holderSchema = z.strictObject({ pid: z.number().int(), start: z.string(), nonce: z.string() });
+const TAKEN = 75;
 
-/** Start of process `pid` in clock ticks since boot (proc(5), field 22 of stat), or undefined when there is none. */
-export async function processStart(pid: number): Promise<string | undefined> {
-  let stat: string;
-  try {
-    stat = await readFile(`/proc/${pid}/stat`, 'utf8');
-  } catch (error) {
-    if (isErrno(error, 'ENOENT') || isErrno(error, 'ESRCH')) return undefined;
-    throw error;
-  }
-  // The command's name, in brackets, may itself hold spaces and brackets.
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+interface Held {
+  path: string;
+  file: FileHandle;
 }
 
 export class Locks {
   readonly #folder: string;
   readonly #waitMs: number;
 
-  /** @param waitMs how long `hold` waits before it says `busy`. */
+  /** @param waitMs how long `hold` waits for each lock before it says `busy`. */
   constructor(folder: string, waitMs = 30_000) {
     this.#folder = folder;
     this.#waitMs = waitMs;
@@ -37,89 +29,91 @@ export class Locks {
   /** Runs `work` while holding every lock of `names` (ids of objects). @throws VmcError 'busy'. */
   async hold<T>(names: readonly string[], work: () => Promise<T>): Promise<T> {
     await makeFolder(this.#folder, 0o700);
-    const held: string[] = [];
+    const held: Held[] = [];
     try {
       // In one order everywhere, or two holders of one lock each would wait for the other's.
       for (const name of [...new Set(names)].sort()) held.push(await this.#take(name));
       return await work();
     } finally {
-      for (const path of held) await rm(path, { force: true });
+      for (const { path, file } of held.reverse()) {
+        await rm(path, { force: true }); // while it is held: nobody else's file can be by that name
+        await file.close();
+      }
     }
   }
 
   /** True while someone alive holds it. */
   async isHeld(name: string): Promise<boolean> {
-    const text = await readIfThere(this.#path(name));
-    return text !== undefined && !(await isStale(text));
+    let file: FileHandle;
+    try {
+      file = await open(this.#path(name), 'r');
+    } catch (error) {
+      if (isErrno(error, 'ENOENT')) return false;
+      throw error;
+    }
+    try {
+      return !(await flock(file, ['--shared', '--nonblock'], 0));
+    } finally {
+      await file.close();
+    }
   }
 
   #path(name: string): string {
     return join(this.#folder, `${name}.lock`);
   }
 
-  async #take(name: string): Promise<string> {
+  async #take(name: string): Promise<Held> {
     const path = this.#path(name);
-    const mine = JSON.stringify({
-      pid: process.pid,
-      start: (await processStart(process.pid)) ?? '',
-      nonce: randomBytes(8).toString('hex'),
-    });
     const deadline = performance.now() + this.#waitMs;
-    while (!(await writeOnce(path, mine, 0o600))) {
-      const text = await readIfThere(path);
-      if (text === undefined) continue;
-      if (await isStale(text)) {
-        await breakLock(path, text);
-        continue;
+    for (;;) {
+      const file = await open(path, 'a+', 0o600);
+      try {
+        const leftMs = Math.max(1, deadline - performance.now());
+        if (!(await flock(file, ['--exclusive', '--wait', (leftMs / 1000).toFixed(3)], leftMs)))
+          throw busy(name, await file.readFile('utf8'));
+        // Whoever held it before has removed the file: then this one is by no name, and others lock another.
+        if (await isFileBy(path, file)) {
+          await file.truncate();
+          await file.appendFile(`${process.pid}\n`);
+          return { path, file };
+        }
+      } catch (error) {
+        await file.close();
+        throw error;
       }
-      if (performance.now() >= deadline) throw busy(name, text);
-      await changeOf(path, Math.min(deadline - performance.now(), 2000));
+      await file.close();
     }
-    return path;
   }
 }
 
-async function isStale(text: string): Promise<boolean> {
-  const holder = parseHolder(text);
-  return holder === undefined || (await processStart(holder.pid)) !== holder.start;
+/** @returns false when somebody else has it. */
+async function flock(file: FileHandle, how: readonly string[], waitMs: number): Promise<boolean> {
+  const { exitCode } = await run({
+    file: 'flock',
+    args: [...how, '--conflict-exit-code', String(TAKEN), '3'],
+    inherit: file.fd,
+    timeoutMs: waitMs + 10_000,
+    okExitCodes: [0, TAKEN],
+  });
+  return exitCode === 0;
 }
 
-function parseHolder(text: string): z.output<typeof holderSchema> | undefined {
+async function isFileBy(path: string, file: FileHandle): Promise<boolean> {
+  const mine = await file.stat();
   try {
-    return holderSchema.parse(JSON.parse(text));
-  } catch {
-    return undefined; // such files are written whole or not at all: this one is none of ours
-  }
-}
-
-/** Moves the stale lock away; puts it back if, since it was read, another process had broken it and taken its own. */
-async function breakLock(path: string, staleText: string): Promise<void> {
-  const aside = `${path}.${randomBytes(6).toString('hex')}.tmp`;
-  try {
-    await rename(path, aside);
-    if ((await readFile(aside, 'utf8')) !== staleText) await link(aside, path);
+    const there = await stat(path);
+    return there.ino === mine.ino && there.dev === mine.dev;
   } catch (error) {
-    if (!isErrno(error, 'ENOENT') && !isErrno(error, 'EEXIST')) throw error;
-  } finally {
-    await rm(aside, { force: true });
+    if (isErrno(error, 'ENOENT')) return false;
+    throw error;
   }
 }
 
 function busy(name: string, text: string): VmcError {
-  const pid = parseHolder(text)?.pid;
+  const pid = /^(\d{1,10})\n$/.exec(text)?.[1];
   return new VmcError(
     'busy',
     `Another operation on ${name} is under way${pid === undefined ? '' : ` (process ${pid})`}.`,
     'Wait for it to end, then try again.',
   );
-}
-
-/** Resolves when the file was changed or removed, or after `timeoutMs`: a missed event costs no more than that. */
-async function changeOf(path: string, timeoutMs: number): Promise<void> {
-  const signal = AbortSignal.timeout(Math.max(1, Math.ceil(timeoutMs)));
-  try {
-    for await (const _event of watch(path, { signal })) return;
-  } catch (error) {
-    if (!isErrno(error, 'ENOENT') && !(error instanceof Error && error.name === 'AbortError')) throw error;
-  }
 }
