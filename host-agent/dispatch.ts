@@ -3,7 +3,12 @@ import { agentMethods } from '../shared/agent-api/index.ts';
 import { dispatcher } from '../shared/rpc/dispatch.ts';
 import type { Implementation } from '../shared/rpc/method.ts';
 import type { Handle } from '../shared/rpc/peer.ts';
-import { createDrive, deleteDrive, driveInfo } from './drives/drives.ts';
+import { checkDrive } from './drives/check.ts';
+import { convertDrive } from './drives/convert.ts';
+import { deleteDrive } from './drives/delete.ts';
+import { driveInfo } from './drives/drives.ts';
+import { createDrive } from './drives/make.ts';
+import { resizeDrive } from './drives/resize.ts';
 import type { Host } from './host.ts';
 import { attachDrive, detachDrive } from './vms/attach.ts';
 import { createVm } from './vms/create.ts';
@@ -28,14 +33,19 @@ export function agentDispatcher(
       return {};
     },
     vmStatus: ({ vmId }) => vmStatus(host, vmId),
-    driveCreate: (request) => createDrive(host, request),
+    driveCreate: (request, { signal, progress }) => createDrive(host, request, { signal, progress }),
     driveInfo: ({ driveId }) => driveInfo(host, driveId),
     driveDelete: async ({ driveId }) => {
       await deleteDrive(host, driveId);
       return {};
     },
-    driveAttach: ({ driveId, vmId, readOnly }) => attachDrive(host, driveId, vmId, readOnly),
+    driveAttach: ({ driveId, vmId, readOnly, format, sizeBytes }) =>
+      attachDrive(host, driveId, vmId, readOnly, format === undefined ? undefined : { format, sizeBytes }),
     driveDetach: ({ driveId, vmId }) => detachDrive(host, driveId, vmId),
+    driveResize: ({ driveId, sizeBytes }) => resizeDrive(host, driveId, sizeBytes),
+    driveCheck: ({ driveId, repair }, { signal, progress }) => checkDrive(host, driveId, repair, { signal, progress }),
+    driveConvert: ({ driveId, format }, { signal, progress }) =>
+      convertDrive(host, driveId, format, { signal, progress }),
   };
   // The backend may ask for all of it: that is who is at the other end of the link.
   const handle = dispatcher(agentMethods, implementation, () => {}, {});

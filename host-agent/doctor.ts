@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { errorMessage, VmcError } from '../shared/errors.ts';
 import { run } from '../shared/run.ts';
 import { poolSpace } from './drives/pool.ts';
+import { type PoolName, poolFolders, requirePool } from './drives/pool-marker.ts';
 import { checkFirewall } from './firewall/wanted.ts';
 import type { Host } from './host.ts';
 import { enrolledHostId } from './link/enrolment.ts';
@@ -38,12 +39,7 @@ export function examine(host: Host): Promise<Check[]> {
     check('qemu-img', version('qemu-img', ['--version']), 'apt-get install qemu-utils'),
     check('iptables', version('iptables', ['--version']), 'apt-get install iptables'),
     check('ipset', version('ipset', ['--version']), 'apt-get install ipset'),
-    check('images pool', () => pool(config.pools.images, false), `mkdir -p ${config.pools.images}`),
-    check(
-      'drives pool',
-      () => pool(config.pools.drives, config.pools.cache === 'none'),
-      `mkdir -p ${config.pools.drives}`,
-    ),
+    ...poolFolders(host).map(({ name, folder }) => check(`${name} pool`, () => pool(host, name), `mkdir -p ${folder}`)),
     check('forwarding', forwarding, 'sysctl -w net.ipv4.ip_forward=1'),
     check(
       'firewall',
@@ -65,9 +61,18 @@ async function forwarding(): Promise<string> {
   return 'on';
 }
 
-/** Writes a block, as QEMU would: past the page cache if `direct`. */
-async function pool(folder: string, direct: boolean): Promise<string> {
+/** Is it the one it was? Where the agent writes, opens a file as QEMU would: past the page cache if that is configured. */
+async function pool(host: Host, name: PoolName): Promise<string> {
+  const { folder, id } = await requirePool(host, name);
   const { freeBytes } = await poolSpace(folder);
+  if (name === 'drives' || name === 'snapshots')
+    await tryToWrite(folder, name === 'drives' && host.config.pools.cache === 'none');
+  const shut = await shutFolder(folder);
+  const remark = shut === undefined ? '' : ` (${shut} lets only its owner in: unless QEMU runs as root, chmod o+x it)`;
+  return `${folder}${id === undefined ? '' : ` (${id})`}, ${Math.floor(freeBytes / 1024 / 1024)} MiB free${remark}`;
+}
+
+async function tryToWrite(folder: string, direct: boolean): Promise<void> {
   const path = join(folder, `.doctor.${process.pid}.tmp`);
   try {
     const flags = constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY;
@@ -82,9 +87,6 @@ async function pool(folder: string, direct: boolean): Promise<string> {
   } finally {
     await rm(path, { force: true });
   }
-  const shut = await shutFolder(folder);
-  const remark = shut === undefined ? '' : ` (${shut} lets only its owner in: unless QEMU runs as root, chmod o+x it)`;
-  return `${folder}, ${Math.floor(freeBytes / 1024 / 1024)} MiB free${remark}`;
 }
 
 /** The first folder on the way that others may not pass: libvirt's QEMU is not root on most hosts, and opens its files by name. */

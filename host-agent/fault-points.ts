@@ -11,7 +11,18 @@ export const FAULT_POINTS = [
   'vm.delete:overlay',
   'vm.delete:record',
   'drive.create:file',
+  'drive.create:publish',
+  'drive.create:record',
+  'drive.delete:file',
   'drive.delete:record',
+  'drive.resize:file',
+  'drive.resize:record',
+  'drive.convert:copy',
+  'drive.convert:compare',
+  'drive.convert:publish',
+  'drive.convert:record',
+  'drive.convert:old',
+  'drive.attach:device',
   'drive.detach:config',
 ] as const;
 

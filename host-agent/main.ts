@@ -5,7 +5,7 @@ import { hostAgentProgram } from './cli/program.ts';
 
 const io = { stdout: process.stdout, stderr: process.stderr };
 
-/** Only the daemon asks for it: every other command ends at once when told to, and a repeat goes on where it stopped. */
+/** The daemon and long work ask for it; every other command ends at once when told to, and a repeat goes on where it stopped. */
 function stopSignal(): AbortSignal {
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());

@@ -3,8 +3,9 @@ import { rm } from 'node:fs/promises';
 import { VmcError } from '../shared/errors.ts';
 import { vmIdSchema } from '../shared/names.ts';
 import { type Domain, inspectAllDomains } from './domains/inventory.ts';
-import { drivePath } from './drives/drives.ts';
 import { allocatedBytes, temporaryFiles } from './drives/pool.ts';
+import { listPools } from './drives/pool-marker.ts';
+import { reconcileDrives } from './drives/reconcile-drives.ts';
 import { checkFirewall, enforceFirewall } from './firewall/wanted.ts';
 import { type Host, overlayPath } from './host.ts';
 import { backendEndpoint } from './network/backend-endpoint.ts';
@@ -31,16 +32,40 @@ export async function reconcile(host: Host, dryRun: boolean): Promise<Finding[]>
     await ensureNetwork(host.config, host.virsh, await backendEndpoint(host.config), repaired);
     await enforceReservations(host, undefined, repaired);
   }
-  for (const { path, object } of await temporaryFiles(host.config.pools.drives))
-    if (!(await host.locks.isHeld(object))) {
-      if (!dryRun) await rm(path, { force: true });
-      repaired(`unfinished file ${path}`);
-    }
-  findings.push(...(await unfinished(host, domains)));
+  const pools = await listPools(host);
+  for (const { problem } of pools)
+    if (problem !== undefined) findings.push({ outcome: 'reported', what: problem.message, ...hinted(problem.hint) });
+  findings.push(...(await unfinishedVms(host, domains)));
+  // Of a pool that is not the one it was, nothing in it says anything.
+  if (pools.some((it) => it.name === 'drives' && it.problem === undefined)) {
+    findings.push(...(await diskFiles(host, dryRun)));
+    findings.push(...(await reconcileDrives(host, domains, dryRun)));
+  }
   return findings;
 }
 
-async function unfinished(host: Host, domains: readonly Domain[]): Promise<Finding[]> {
+const hinted = (hint: string | undefined) => (hint === undefined ? {} : { hint });
+
+/** Root disks, whole and half made. A half made file of nobody here may be another host's, which shares the pool. */
+async function diskFiles(host: Host, dryRun: boolean): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const ours = new Set(await host.vms.ids());
+  for (const { path, object } of await temporaryFiles(host.config.pools.drives))
+    if (ours.has(object) && !(await host.locks.isHeld(object))) {
+      if (!dryRun) await rm(path, { force: true });
+      findings.push({ outcome: 'repaired', what: `unfinished file ${path}` });
+    }
+  for (const vmId of ours)
+    if (!(await host.locks.isHeld(vmId)) && (await allocatedBytes(overlayPath(host, vmId))) === undefined)
+      findings.push({
+        outcome: 'reported',
+        what: `the root disk of ${vmId} is missing: ${overlayPath(host, vmId)}`,
+        hint: `It is lost, or its making was cut short. host-agent vm delete ${vmId}`,
+      });
+  return findings;
+}
+
+async function unfinishedVms(host: Host, domains: readonly Domain[]): Promise<Finding[]> {
   const findings: Finding[] = [];
   const report = (what: string, hint: string) => findings.push({ outcome: 'reported', what, hint });
   const names = new Set(domains.map((it) => it.name));
@@ -49,19 +74,11 @@ async function unfinished(host: Host, domains: readonly Domain[]): Promise<Findi
     if (await host.locks.isHeld(spec.vmId)) continue;
     if (!names.has(spec.vmId))
       report(`${spec.vmId} is recorded, but libvirt has no such domain`, `host-agent vm delete ${spec.vmId}`);
-    else if ((await allocatedBytes(overlayPath(host, spec.vmId))) === undefined)
-      report(
-        `the root disk of ${spec.vmId} is missing: ${overlayPath(host, spec.vmId)}`,
-        'Is its file system mounted?',
-      );
   }
   const recorded = new Set(records.map((it) => it.spec.vmId));
   for (const { name } of domains)
     if (vmIdSchema.safeParse(name).success && !recorded.has(name))
       report(`libvirt has a domain ${name} that this agent has not made`, `virsh undefine ${name}`);
-  for (const drive of await host.drives.list())
-    if (!(await host.locks.isHeld(drive.driveId)) && (await allocatedBytes(drivePath(host, drive))) === undefined)
-      report(`the file of drive ${drive.driveId} is missing: ${drivePath(host, drive)}`, 'Is its file system mounted?');
   return findings;
 }
 

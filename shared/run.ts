@@ -23,6 +23,8 @@ export interface Command {
   /** Exit codes that are an answer, not a failure (default: only 0). */
   okExitCodes?: readonly number[];
   signal?: AbortSignal;
+  /** Told of stdout as it comes. */
+  onStdout?: (text: string) => void;
   /** Bytes of stdout and of stderr kept, each (default 4 MiB). More is a failure. */
   maxOutputBytes?: number;
 }
@@ -68,7 +70,7 @@ export class CommandError extends VmcError {
 /** Runs a command to its end. @throws CommandError, whose message never holds the argv or stdin. */
 export async function run(command: Command): Promise<CommandResult> {
   const started = performance.now();
-  const result = await execa(command.file, command.args, {
+  const child = execa(command.file, command.args, {
     reject: false,
     input: command.stdin ?? '',
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', ...command.env },
@@ -81,6 +83,9 @@ export async function run(command: Command): Promise<CommandResult> {
     ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
     ...(command.signal === undefined ? {} : { cancelSignal: command.signal }),
   });
+  const { onStdout } = command;
+  if (onStdout !== undefined) child.stdout.on('data', (chunk: Buffer) => onStdout(chunk.toString('latin1')));
+  const result = await child;
   const durationMs = performance.now() - started;
   const { exitCode } = result;
   if (exitCode !== undefined && (command.okExitCodes ?? [0]).includes(exitCode) && !result.isMaxBuffer)

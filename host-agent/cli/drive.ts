@@ -1,13 +1,26 @@
 /** `host-agent drive …` */
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-import { type DriveFile, driveSizeSchema } from '../../shared/agent-api/index.ts';
+import {
+  type DriveFile,
+  driveAllocationSchema,
+  driveFormatSchema,
+  driveSizeSchema,
+} from '../../shared/agent-api/index.ts';
 import { answer, humanBytes, parseBytes, table } from '../../shared/cli/program.ts';
 import { VmcError } from '../../shared/errors.ts';
-import { createDrive, deleteDrive, driveInfo, listDrives } from '../drives/drives.ts';
+import { adoptDrive } from '../drives/adopt.ts';
+import { checkDrive } from '../drives/check.ts';
+import { convertDrive } from '../drives/convert.ts';
+import { deleteDrive } from '../drives/delete.ts';
+import { driveInfo, listDrives } from '../drives/drives.ts';
+import { createDrive } from '../drives/make.ts';
+import type { Work } from '../drives/qemu-img.ts';
+import { resizeDrive } from '../drives/resize.ts';
 import { attachDrive, detachDrive } from '../vms/attach.ts';
-import { formatSchema, parseDriveId, parsed, parseVmId } from './parse.ts';
+import { parseDriveId, parsed, parseVmId } from './parse.ts';
 import type { CliContext, JsonOption } from './program.ts';
+import { showProgress } from './progress.ts';
 import { vmLines } from './vm.ts';
 
 const driveLines = (drives: readonly DriveFile[]): string =>
@@ -18,12 +31,13 @@ const driveLines = (drives: readonly DriveFile[]): string =>
       it.format,
       humanBytes(it.sizeBytes),
       humanBytes(it.allocatedBytes),
-      it.attachedTo ?? '-',
+      it.attachments?.map(({ vmId, readOnly }) => vmId + (readOnly ? ' (read-only)' : '')).join(', ') || '-',
     ]),
   ]);
 
-export function addDriveCommands(program: Command, { io, host }: CliContext): void {
+export function addDriveCommands(program: Command, { io, host, stopSignal }: CliContext): void {
   const drive = program.command('drive').description('drive files');
+  const work = (): Work => ({ signal: stopSignal(), progress: showProgress(io) });
 
   drive
     .command('create')
@@ -31,13 +45,16 @@ export function addDriveCommands(program: Command, { io, host }: CliContext): vo
     .argument('<size>', 'such as 20GiB')
     .option('--id <id>', 'its id (default: a new one)', parseDriveId)
     .option('--format <format>', 'qcow2 or raw', 'qcow2')
+    .option('--allocation <how>', 'sparse: grows as it is written; falloc, full: takes all its space now', 'sparse')
     .option('--json', 'as JSON')
-    .action(async (size: string, options: JsonOption & { id?: string; format: string }) => {
-      const made = await createDrive(await host(), {
+    .action(async (size: string, options: JsonOption & { id?: string; format: string; allocation: string }) => {
+      const request = {
         driveId: options.id ?? `drv${randomBytes(8).toString('hex')}`,
-        format: parsed(formatSchema, options.format),
+        format: parsed(driveFormatSchema, options.format),
         sizeBytes: parsed(driveSizeSchema, parseBytes(size)),
-      });
+        allocation: parsed(driveAllocationSchema, options.allocation),
+      };
+      const made = await createDrive(await host(), request, request.allocation === 'sparse' ? {} : work());
       answer(io, options.json, made, () => driveLines([made]));
     });
 
@@ -56,6 +73,62 @@ export function addDriveCommands(program: Command, { io, host }: CliContext): vo
     .option('--json', 'as JSON')
     .action(async (id: string, options: JsonOption) => {
       answer(io, options.json, await driveInfo(await host(), id), (it) => driveLines([it]));
+    });
+
+  drive
+    .command('resize')
+    .description('make a drive larger, live if it is attached; its VM then grows what is in it. It never shrinks')
+    .argument('<drive>', 'its id', parseDriveId)
+    .argument('<size>', 'the new size, such as 40GiB')
+    .option('--json', 'as JSON')
+    .action(async (id: string, size: string, options: JsonOption) => {
+      const sizeBytes = parsed(driveSizeSchema, parseBytes(size));
+      answer(io, options.json, await resizeDrive(await host(), id, sizeBytes), (it) => driveLines([it]));
+    });
+
+  drive
+    .command('check')
+    .description('is the file of a detached drive sound? The exit code is 65 when it is damaged')
+    .argument('<drive>', 'its id', parseDriveId)
+    .option('--repair', 'give leaked space back')
+    .option('--json', 'as JSON')
+    .action(async (id: string, options: JsonOption & { repair?: boolean }) => {
+      const result = await checkDrive(await host(), id, options.repair === true, work());
+      answer(io, options.json, result, (it) =>
+        it.state === 'leaks'
+          ? `${it.leakedClusters} clusters are lost to others, no data: --repair gives them back`
+          : `${it.state}${it.repaired ? ', leaked space was given back' : ''}`,
+      );
+      if (result.state === 'damaged')
+        throw new VmcError(
+          'bad-data',
+          `The file of drive ${id} is damaged in ${result.corruptions} places.`,
+          'Copy it away as it is; then restore a snapshot, or read what is left in its VM, read-only.',
+        );
+    });
+
+  drive
+    .command('convert')
+    .description('change a detached drive between raw and qcow2')
+    .argument('<drive>', 'its id', parseDriveId)
+    .requiredOption('--format <format>', 'qcow2 or raw')
+    .option('--json', 'as JSON')
+    .action(async (id: string, options: JsonOption & { format: string }) => {
+      const format = parsed(driveFormatSchema, options.format);
+      answer(io, options.json, await convertDrive(await host(), id, format, work()), (it) => driveLines([it]));
+    });
+
+  drive
+    .command('adopt')
+    .description('take over a drive that another host made in a pool that both have')
+    .argument('<drive>', 'its id', parseDriveId)
+    .requiredOption('--format <format>', 'qcow2 or raw, as it was made')
+    .requiredOption('--confirm <id>', 'the id again')
+    .option('--json', 'as JSON')
+    .action(async (id: string, options: JsonOption & { format: string; confirm: string }) => {
+      confirmed(id, options.confirm);
+      const told = { format: parsed(driveFormatSchema, options.format) };
+      answer(io, options.json, await adoptDrive(await host(), id, told), (it) => driveLines([it]));
     });
 
   drive
@@ -87,8 +160,12 @@ export function addDriveCommands(program: Command, { io, host }: CliContext): vo
     .requiredOption('--confirm <id>', 'the id again')
     .option('--json', 'as JSON')
     .action(async (id: string, options: JsonOption & { confirm: string }) => {
-      if (options.confirm !== id) throw new VmcError('bad-request', '--confirm names another drive.');
+      confirmed(id, options.confirm);
       if (!(await deleteDrive(await host(), id))) throw new VmcError('not-found', `This host has no drive ${id}.`);
       answer(io, options.json, { deleted: id }, (it) => `deleted ${it.deleted}`);
     });
+}
+
+function confirmed(id: string, again: string): void {
+  if (again !== id) throw new VmcError('bad-request', '--confirm names another drive.');
 }

@@ -1,5 +1,5 @@
 /** Arguments of the command line, checked as they are read. */
-import * as z from 'zod';
+import type * as z from 'zod';
 import { VmcError } from '../../shared/errors.ts';
 import { driveIdSchema, vmIdSchema } from '../../shared/names.ts';
 import { describeIssues } from '../../shared/validate.ts';
@@ -20,5 +20,3 @@ export function parseCount(text: string, most: number): number {
     throw new VmcError('bad-request', `${JSON.stringify(text)} is not a number from 0 to ${most}.`);
   return Number(text);
 }
-
-export const formatSchema = z.enum(['qcow2', 'raw']);

@@ -9,11 +9,14 @@ import { AGENT_VERSION } from '../version.ts';
 import { addDriveCommands } from './drive.ts';
 import { addFirewallCommands } from './firewall.ts';
 import { parseFd } from './parse.ts';
+import { addPoolCommands } from './pool.ts';
 import { addVmCommands } from './vm.ts';
 
 export interface CliContext {
   io: Io;
   host(): Promise<Host>;
+  /** Aborted by Ctrl-C, for long work that has something to undo. Asked for at most once. */
+  stopSignal(): AbortSignal;
 }
 
 export interface JsonOption {
@@ -24,7 +27,7 @@ export function hostAgentProgram(io: Io, stopSignal: () => AbortSignal): Command
   const program = makeProgram('host-agent', 'Runs the VMs and drives of a libvirt server.', AGENT_VERSION);
   program.option('--config <file>', 'configuration', DEFAULT_CONFIG_PATH);
   const config = () => loadConfig(program.opts<{ config: string }>().config);
-  const context: CliContext = { io, host: async () => makeHost(await config()) };
+  const context: CliContext = { io, host: async () => makeHost(await config()), stopSignal };
 
   program
     .command('daemon')
@@ -53,6 +56,7 @@ export function hostAgentProgram(io: Io, stopSignal: () => AbortSignal): Command
 
   addVmCommands(program, context);
   addDriveCommands(program, context);
+  addPoolCommands(program, context);
   addFirewallCommands(program, context);
 
   program

@@ -1,5 +1,6 @@
 /** From what a VM is to the document libvirt defines it by. https://libvirt.org/formatdomain.html */
 import { createHash } from 'node:crypto';
+import { type Allocation, type DiskCache, driverOptions } from '../drives/tuning.ts';
 import { buildXml, type Xml } from '../libvirt/xml.ts';
 
 export interface Boot {
@@ -25,12 +26,12 @@ export interface DomainPlan {
   bootstrap: string;
 }
 
-export type DiskCache = 'none' | 'writeback';
-
 export interface DiskPlan {
   file: string;
   format: 'qcow2' | 'raw';
   cache: DiskCache;
+  /** Default: sparse. */
+  allocation?: Allocation;
   serial: string;
   /** 0 is the root disk. libvirt would put only 15 disks on a controller if it chose itself. */
   scsiTarget: number;
@@ -58,18 +59,18 @@ export function uuidOf(vmId: string): string {
 }
 
 function disk(plan: DiskPlan): Xml {
+  const { cache, io, discard, detectZeroes, errorPolicy } = driverOptions(plan.cache, plan.allocation ?? 'sparse');
   return {
     '@type': 'file',
     '@device': 'disk',
     driver: {
       '@name': 'qemu',
       '@type': plan.format,
-      '@cache': plan.cache,
-      // Linux AIO needs O_DIRECT, which cache=none means.
-      '@io': plan.cache === 'none' ? 'native' : 'threads',
-      '@discard': 'unmap',
-      // What a LUKS drive holds is never zero: looking for zeroes would only cost time.
-      '@detect_zeroes': 'off',
+      '@cache': cache,
+      '@error_policy': errorPolicy,
+      '@io': io,
+      '@discard': discard,
+      '@detect_zeroes': detectZeroes,
     },
     source: { '@file': plan.file },
     target: { '@dev': diskName(plan.scsiTarget), '@bus': 'scsi' },

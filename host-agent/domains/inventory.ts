@@ -19,6 +19,8 @@ export interface Disk {
 export interface Domain {
   name: string;
   state: DomainState;
+  /** QEMU has stopped it: a disk could not be written. */
+  pausedBecause?: 'no-space' | 'io-error';
   /** Disks of the running machine; empty when it is off. */
   live: readonly Disk[];
   /** Disks it will have at its next start. */
@@ -77,16 +79,20 @@ const STATES: Record<string, DomainState> = {
   'no state': 'off',
 };
 
-/** Of `domstate X; dumpxml X; dumpxml --inactive X; …` as one text. A domain that vanished meanwhile left nothing whole. */
+const IO_ERROR = 'I/O error';
+
+/** Of `domstate --reason X; dumpxml X; dumpxml --inactive X; …` as one text. A domain that vanished meanwhile left nothing whole. */
 export function parseInventory(text: string): Domain[] {
   const domains: Domain[] = [];
   let state: DomainState | undefined;
+  let reason: string | undefined;
   let live: string | undefined;
-  for (const [token] of text.matchAll(
-    /^(?:running|idle|in shutdown|paused|pmsuspended|shut off|crashed|no state)$|^<domain[ >][\s\S]*?^<\/domain>$/gm,
+  for (const [token, word, why] of text.matchAll(
+    /^(running|idle|in shutdown|paused|pmsuspended|shut off|crashed|no state)(?: \(([^()\n]*)\))?$|^<domain[ >][\s\S]*?^<\/domain>$/gm,
   )) {
     if (!token.startsWith('<')) {
-      state = STATES[token];
+      state = STATES[word ?? ''];
+      reason = why;
       live = undefined;
     } else if (state !== undefined && live === undefined) {
       live = token;
@@ -95,6 +101,7 @@ export function parseInventory(text: string): Domain[] {
       domains.push({
         name: config.name,
         state,
+        ...(state === 'paused' && reason === IO_ERROR ? { pausedBecause: 'io-error' as const } : {}),
         live: state === 'off' ? [] : parseDomain(live).disks,
         config: config.disks,
         xml: token,
@@ -105,7 +112,7 @@ export function parseInventory(text: string): Domain[] {
   return domains;
 }
 
-const show = (id: string) => `domstate ${id}; dumpxml ${id}; dumpxml --inactive ${id}`;
+const show = (id: string) => `domstate --reason ${id}; dumpxml ${id}; dumpxml --inactive ${id}`;
 /** Domains a virsh process is asked for: keeps its argv and its answer within bounds. */
 const BATCH = 100;
 
@@ -128,7 +135,21 @@ async function inspect(virsh: Virsh, ids: readonly string[]): Promise<Domain[]> 
     .split('\n')
     .find((line) => line !== '' && !/failed to get domain|Domain not found/.test(line));
   if (problem !== undefined) throw new VmcError('command-failed', `virsh: ${printable(problem)}`);
-  return parseInventory(result.stdout);
+  const domains = parseInventory(result.stdout);
+  for (const domain of domains)
+    if (domain.pausedBecause !== undefined && (await lacksSpace(virsh, domain.name))) domain.pausedBecause = 'no-space';
+  return domains;
+}
+
+/** `virsh domblkerror`: 'sda: no space', a line for each disk that failed. */
+async function lacksSpace(virsh: Virsh, name: string): Promise<boolean> {
+  const { stdout } = await virsh.attempt(['domblkerror', name]);
+  return onlyLackSpace(stdout);
+}
+
+export function onlyLackSpace(text: string): boolean {
+  const errors = text.split('\n').flatMap((line) => /^\S+: (.+)$/.exec(line)?.[1] ?? []);
+  return errors.length > 0 && errors.every((error) => error === 'no space');
 }
 
 /** Where a drive's file is attached: live or from the next start on. */

@@ -2,7 +2,7 @@
 import { cpus, loadavg } from 'node:os';
 import type { HostReport } from '../../shared/agent-api/index.ts';
 import { errorMessage } from '../../shared/errors.ts';
-import { poolSpace } from '../drives/pool.ts';
+import { listPools } from '../drives/pool-marker.ts';
 import type { Host } from '../host.ts';
 import { isLibvirtDown } from '../reconcile.ts';
 import { AGENT_VERSION } from '../version.ts';
@@ -32,16 +32,18 @@ export async function libvirtVersion(host: Host): Promise<string | undefined> {
 async function measure(host: Host): Promise<HostReport['utilisation']> {
   // Loaded late: it is large. It tells memory that is available (caches count as free) the same way everywhere.
   const { mem } = await import('systeminformation');
-  const { images, drives } = host.config.pools;
-  const [memory, imagesSpace, drivesSpace] = await Promise.all([mem(), poolSpace(images), poolSpace(drives)]);
+  const [memory, pools] = await Promise.all([mem(), listPools(host)]);
   return {
     cores: cpus().length,
     load1: loadavg()[0] ?? 0,
     memoryBytes: memory.total,
     memoryFreeBytes: memory.available,
-    pools: [
-      { name: 'images', ...imagesSpace },
-      { name: 'drives', ...drivesSpace },
-    ],
+    pools: pools.map(({ name, id, sizeBytes, freeBytes, problem }) => ({
+      name,
+      ...(id === undefined ? {} : { id }),
+      sizeBytes,
+      freeBytes,
+      ...(problem === undefined ? {} : { problem: problem.message }),
+    })),
   };
 }

@@ -2,7 +2,12 @@
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as z from 'zod';
-import { driveFormatSchema, driveSizeSchema, vmSpecSchema } from '../../shared/agent-api/index.ts';
+import {
+  driveAllocationSchema,
+  driveFormatSchema,
+  driveSizeSchema,
+  vmSpecSchema,
+} from '../../shared/agent-api/index.ts';
 import { isErrno, makeFolder, readIfThere, writeAtomic } from '../../shared/files.ts';
 import { driveIdSchema, ipv4Schema, portSchema } from '../../shared/names.ts';
 import { parseJson } from '../../shared/validate.ts';
@@ -17,11 +22,26 @@ export const vmRecordSchema = z.strictObject({
 });
 export type VmRecord = z.output<typeof vmRecordSchema>;
 
+/** Bytes that the pool must keep free for it. */
+const claim = { claimBytes: z.number().int().min(0).default(0) };
+const pendingSchema = z.discriminatedUnion('what', [
+  z.strictObject({ what: z.literal('create'), ...claim }),
+  z.strictObject({ what: z.literal('resize'), sizeBytes: driveSizeSchema, ...claim }),
+  /** The other format's file is to go once the record names this one; before, this one is. */
+  z.strictObject({ what: z.literal('convert'), format: driveFormatSchema, ...claim }),
+  z.strictObject({ what: z.literal('delete') }),
+]);
+
 export const driveRecordSchema = z.strictObject({
   driveId: driveIdSchema,
   format: driveFormatSchema,
   sizeBytes: driveSizeSchema,
+  allocation: driveAllocationSchema.default('sparse'),
   createdAt: z.number().int(),
+  /** Another host made the file, in a pool that both have. */
+  adopted: z.literal(true).optional(),
+  /** What has been begun and not been ended: whoever finds it finishes it or undoes it (settle.ts). */
+  pending: pendingSchema.optional(),
 });
 export type DriveRecord = z.output<typeof driveRecordSchema>;
 

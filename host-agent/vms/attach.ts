@@ -1,28 +1,45 @@
 /** Drives in and out of VMs, live where they run. Read-write is for one VM; read-only may be many; never both. */
 import type { VmStatus } from '../../shared/agent-api/index.ts';
 import { VmcError } from '../../shared/errors.ts';
+import { CommandError } from '../../shared/run.ts';
 import { holdersOf, inspectAllDomains } from '../domains/inventory.ts';
-import { drivePath, requireDrive } from '../drives/drives.ts';
-import { allocatedBytes } from '../drives/pool.ts';
+import { adoptLocked, type Told } from '../drives/adopt.ts';
+import { drivePath, requireDrive, requireDriveFile } from '../drives/drives.ts';
+import { inUse } from '../drives/file-holders.ts';
+import { imageTrouble } from '../drives/parse-qemu-img.ts';
+import { requireSettled } from '../drives/settle.ts';
 import type { Host } from '../host.ts';
 import { findDisk, plugDisk, unplugDisk } from './disks.ts';
 import { requireDomain, vmStatus } from './status.ts';
 
-/** Succeeds when it is attached so already. @throws VmcError 'not-found', 'busy' (names the holder), 'wrong-state', 'limit'. */
-export function attachDrive(host: Host, driveId: string, vmId: string, readOnly: boolean): Promise<VmStatus> {
+/**
+ * Succeeds when it is attached so already. Live, QEMU's own lock decides between hosts; of a VM that is off it does so at
+ * its start.
+ * @param told of a drive that another host may have made: it is then taken over.
+ * @throws VmcError 'not-found', 'busy' (names the holder), 'wrong-state', 'limit'.
+ */
+export function attachDrive(
+  host: Host,
+  driveId: string,
+  vmId: string,
+  readOnly: boolean,
+  told?: Told,
+): Promise<VmStatus> {
   return host.locks.hold([driveId, vmId], async () => {
-    const record = await requireDrive(host, driveId);
+    const record = told === undefined ? await requireSettled(host, driveId) : await adoptLocked(host, driveId, told);
+    await requireDriveFile(host, record);
     const file = drivePath(host, record);
-    if ((await allocatedBytes(file)) === undefined)
-      throw new VmcError(
-        'not-found',
-        `The file of drive ${driveId} is missing: ${file}.`,
-        'Is its file system mounted?',
-      );
     const domain = await requireDomain(host, vmId);
     checkHolders(holdersOf(await inspectAllDomains(host.virsh), driveId, file), driveId, vmId, readOnly);
+    const { format, allocation } = record;
     const { cache } = host.config.pools;
-    await plugDisk(host, domain, { file, format: record.format, cache, serial: driveId, readOnly });
+    await host.step('drive.attach:device');
+    try {
+      await plugDisk(host, domain, { file, format, cache, allocation, serial: driveId, readOnly });
+    } catch (error) {
+      if (error instanceof CommandError && imageTrouble(error.stderr) === 'locked') throw await inUse(file, error);
+      throw error;
+    }
     return vmStatus(host, vmId);
   });
 }
@@ -64,9 +81,10 @@ export function detachDrive(host: Host, driveId: string, vmId: string): Promise<
     const disk = findDisk(domain, driveId);
     if (disk === undefined) return vmStatus(host, vmId);
     const { readOnly } = disk;
+    const { format, allocation } = record;
     const { cache } = host.config.pools;
     await unplugDisk(host, domain, {
-      plan: { file: drivePath(host, record), format: record.format, cache, serial: driveId, readOnly },
+      plan: { file: drivePath(host, record), format, cache, allocation, serial: driveId, readOnly },
       step: 'drive.detach:config',
       what: `drive ${driveId}`,
       hint: 'Close it in the VM first (`vmc drive close`), or shut the VM down.',

@@ -13,8 +13,9 @@ import { chooseAccelerator } from '../domains/accelerator.ts';
 import { domainXml } from '../domains/domain-xml.ts';
 import { type Image, readImage } from '../domains/image.ts';
 import { inspectDomain } from '../domains/inventory.ts';
-import { checkPoolSpace } from '../drives/drives.ts';
 import { allocatedBytes, makeFile, removeFile } from '../drives/pool.ts';
+import { requirePool } from '../drives/pool-marker.ts';
+import { checkPoolSpace } from '../drives/pool-space.ts';
 import { createOverlay, imageInfo } from '../drives/qemu-img.ts';
 import { enforceFirewall } from '../firewall/wanted.ts';
 import { consoleLogPath, type Host, overlayPath } from '../host.ts';
@@ -24,7 +25,7 @@ import { ensureNetwork } from '../network/network.ts';
 import { subnetOf } from '../network/subnet.ts';
 import type { VmRecord } from '../state/records.ts';
 import { dropDomain, enforceReservations } from './parts.ts';
-import { cutPower } from './power.ts';
+import { cutPower, startDomain } from './power.ts';
 import { vmStatus } from './status.ts';
 
 type CreateStep = 'record' | 'overlay' | 'reservation' | 'define' | 'firewall' | 'start';
@@ -83,6 +84,7 @@ async function createLocked(
   const before = await inspectDomain(host.virsh, vmId);
   if (existing === undefined && before !== undefined)
     throw new VmcError('already-exists', `libvirt has a domain ${vmId} that this agent has not made.`);
+  await requirePool(host, 'drives');
   const image = await readImage(host.config.pools.images, spec.image);
   await ensureNetwork(host.config, host.virsh, await backendEndpoint(host.config));
 
@@ -117,7 +119,7 @@ async function createLocked(
 
   if (before === undefined || before.state === 'off') {
     await begin('start');
-    await host.virsh.run(['start', vmId]);
+    await startDomain(host, vmId);
   }
   await host.step('vm.create:done');
 }

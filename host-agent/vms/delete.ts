@@ -2,7 +2,8 @@
 import { rm } from 'node:fs/promises';
 import { VmcError } from '../../shared/errors.ts';
 import { inspectDomain } from '../domains/inventory.ts';
-import { removeFile } from '../drives/pool.ts';
+import { removeFile, temporaryFiles } from '../drives/pool.ts';
+import { requirePool } from '../drives/pool-marker.ts';
 import { enforceFirewall } from '../firewall/wanted.ts';
 import { consoleLogPath, type Host, overlayPath } from '../host.ts';
 import { observeNetwork } from '../network/network.ts';
@@ -26,12 +27,15 @@ export function deleteVm(host: Host, vmId: string): Promise<boolean> {
         `${vmId} is ${domain.state}.`,
         `Shut it down first: host-agent vm shutdown ${vmId}`,
       );
+    await requirePool(host, 'drives'); // where nothing is mounted, a root disk that is missing is not gone
     if (domain !== undefined) await dropDomain(host, vmId);
     await host.step('vm.delete:reservation');
     if ((await observeNetwork(host.virsh, host.config.network.name)) !== undefined)
       await enforceReservations(host, vmId);
     await host.step('vm.delete:overlay');
     await removeFile(overlayPath(host, vmId));
+    for (const { path, object } of await temporaryFiles(host.config.pools.drives))
+      if (object === vmId) await rm(path, { force: true });
     await rm(consoleLogPath(host, vmId), { force: true });
     await host.step('vm.delete:record');
     await host.vms.remove(vmId);

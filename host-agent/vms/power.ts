@@ -1,7 +1,10 @@
 /** Starting and stopping. */
 import type { VmStatus } from '../../shared/agent-api/index.ts';
 import { VmcError } from '../../shared/errors.ts';
+import { CommandError } from '../../shared/run.ts';
 import { inspectDomain } from '../domains/inventory.ts';
+import { inUse } from '../drives/file-holders.ts';
+import { imageTrouble } from '../drives/parse-qemu-img.ts';
 import { enforceFirewall } from '../firewall/wanted.ts';
 import type { Host } from '../host.ts';
 import { nextEvent, waitFor } from '../libvirt/events.ts';
@@ -20,18 +23,35 @@ export function startVm(host: Host, vmId: string): Promise<VmStatus> {
     if (domain.state === 'paused')
       throw new VmcError(
         'wrong-state',
-        `${vmId} is paused: most likely a pool is full.`,
-        `Free space in the pool, then: virsh resume ${vmId}`,
+        domain.pausedBecause === 'no-space'
+          ? `${vmId} is paused: the drives pool is full.`
+          : `${vmId} is paused${domain.pausedBecause === 'io-error' ? ': one of its disks failed' : ''}.`,
+        domain.pausedBecause === 'no-space'
+          ? 'Free space in the pool: the VM then goes on by itself.'
+          : `When the reason is gone: virsh resume ${vmId}`,
       );
     if (domain.state === 'off') {
       // The same order as in making it: nothing runs that is not walled in.
       await ensureNetwork(host.config, host.virsh, await backendEndpoint(host.config));
       await enforceReservations(host);
       await enforceFirewall(host);
-      await host.virsh.run(['start', vmId]);
+      await startDomain(host, vmId);
     }
     return vmStatus(host, vmId);
   });
+}
+
+/** @throws VmcError 'busy' when another host, or a tool, has one of its disks. */
+export async function startDomain(host: Host, vmId: string): Promise<void> {
+  try {
+    await host.virsh.run(['start', vmId]);
+  } catch (error) {
+    if (!(error instanceof CommandError) || imageTrouble(error.stderr) !== 'locked') throw error;
+    const path = /using the image \[([^\]\n]+)\]/.exec(error.stderr)?.[1];
+    if (path === undefined) throw error;
+    const { message, hint } = await inUse(path, error);
+    throw new VmcError('busy', `${vmId} cannot start: ${message}`, hint, { cause: error });
+  }
 }
 
 /**

@@ -30,6 +30,7 @@ export function statusOf(vmId: string, record: VmRecord | undefined, domain: Dom
   return {
     vmId,
     state: domain?.state ?? 'absent',
+    ...(domain?.pausedBecause === undefined ? {} : { pausedBecause: domain.pausedBecause }),
     ...(record === undefined ? {} : { address: record.address, hostPort: record.hostPort }),
     attached: [...attached].map(([driveId, readOnly]) => ({ driveId, readOnly })),
   };

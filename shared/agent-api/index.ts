@@ -3,6 +3,7 @@ import * as z from 'zod';
 import { bootstrapSchema } from '../bootstrap.ts';
 import { driveIdSchema, vmIdSchema } from '../names.ts';
 import { defineAgentMethod as define } from './define.ts';
+import { driveFileMethods } from './drive-files.ts';
 import {
   driveAllocationSchema,
   driveFileSchema,
@@ -12,6 +13,7 @@ import {
   vmStatusSchema,
 } from './schemas.ts';
 
+export * from './drive-files.ts';
 export * from './schemas.ts';
 
 const byVm = z.strictObject({ vmId: vmIdSchema });
@@ -120,6 +122,7 @@ export const agentMethods = {
     result: vmStatusSchema,
     progress: false,
   }),
+  ...driveFileMethods,
 };
 
 export const HOST_REPORT = 'host.report';

@@ -48,7 +48,10 @@ export const driveFileSchema = z.object({
   sizeBytes: z.number().int(),
   /** What the file takes on the host's disk now: st_blocks × 512. */
   allocatedBytes: z.number().int(),
+  allocation: driveAllocationSchema.optional(),
+  /** The first of `attachments`. */
   attachedTo: vmIdSchema.optional(),
+  attachments: z.array(z.object({ vmId: vmIdSchema, readOnly: z.boolean() })).optional(),
 });
 export type DriveFile = z.output<typeof driveFileSchema>;
 
@@ -64,6 +67,8 @@ export const utilisationSchema = z.object({
       id: z.string().max(64).optional(),
       sizeBytes: z.number().int(),
       freeBytes: z.number().int(),
+      /** Why nothing can be made or deleted there now: the folder is missing, or not the one it was. */
+      problem: z.string().optional(),
     }),
   ),
 });

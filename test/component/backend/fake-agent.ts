@@ -116,6 +116,15 @@ export class FakeAgent {
         vm.attached = vm.attached.filter((it) => it.driveId !== driveId);
         return vm;
       },
+      driveResize: async ({ driveId, sizeBytes }) => {
+        this.drives.set(driveId, { ...this.#drive(driveId), sizeBytes });
+        return this.#drive(driveId);
+      },
+      driveCheck: async () => ({ state: 'good', leakedClusters: 0, corruptions: 0, repaired: false }),
+      driveConvert: async ({ driveId, format }) => {
+        this.drives.set(driveId, { ...this.#drive(driveId), format });
+        return this.#drive(driveId);
+      },
     };
   }
 }

@@ -207,6 +207,9 @@ async function linkFakeAgent(world: World, hostId: string, token: string): Promi
           vm.attached = vm.attached.filter((one) => one.driveId !== driveId);
           return vm;
         },
+        driveResize: async ({ driveId, sizeBytes }) => Object.assign(file(driveId), { sizeBytes }),
+        driveCheck: async () => ({ state: 'good' as const, leakedClusters: 0, corruptions: 0, repaired: false }),
+        driveConvert: async ({ driveId, format }) => Object.assign(file(driveId), { format }),
       },
       () => {},
       {},

@@ -180,7 +180,7 @@ t.test('VMs and drives', async (t) => {
   await t.test('H7: reconcile puts right what is safe', async (t) => {
     await box.inNamespace('iptables', '-F', 'VMC-FORWARD');
     await box.virsh('net-destroy', 'vmc');
-    await writeFile(join(box.drives, `.${D1}.qcow2.0123456789ab.tmp`), '');
+    await writeFile(join(box.drives, `.${A}-root.qcow2.0123456789ab.tmp`), '');
     const findings = z.array(z.object({ outcome: z.string(), what: z.string() })).parse(await box.json(['reconcile']));
     const all = findings.map((it) => `${it.outcome} ${it.what}`).join('\n');
     t.match(all, /repaired firewall: iptables filter VMC-FORWARD: missing rule/);

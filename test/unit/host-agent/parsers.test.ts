@@ -1,7 +1,13 @@
 import t from 'tap';
-import { holdersOf, parseInventory } from '../../../host-agent/domains/inventory.ts';
-import { createArgs, parseImageInfo } from '../../../host-agent/drives/qemu-img.ts';
-import { checkSpace } from '../../../host-agent/drives/space.ts';
+import { holdersOf, onlyLackSpace, parseInventory } from '../../../host-agent/domains/inventory.ts';
+import {
+  imageTrouble,
+  parseImageCheck,
+  parseImageInfo,
+  parsePercent,
+} from '../../../host-agent/drives/parse-qemu-img.ts';
+import { checkRealSpace, checkSpace, wholeFileBytes } from '../../../host-agent/drives/space.ts';
+import { imageOptions } from '../../../host-agent/drives/tuning.ts';
 import { antiSpoofingXml, networkXml, parseNetwork } from '../../../host-agent/network/network-xml.ts';
 import { subnetOf } from '../../../host-agent/network/subnet.ts';
 import { checkHolders } from '../../../host-agent/vms/attach.ts';
@@ -63,19 +69,63 @@ t.test('H3: read-write for one, read-only for many, never both', async (t) => {
 t.test('H1: what qemu-img says', async (t) => {
   const json =
     '{"virtual-size": 67108864, "filename": "x", "format": "qcow2", "actual-size": 200704, "full-backing-filename": "/b"}';
-  t.strictSame(parseImageInfo(json), { sizeBytes: 67108864, format: 'qcow2', backingFile: '/b' });
+  t.strictSame(parseImageInfo(json), {
+    sizeBytes: 67108864,
+    format: 'qcow2',
+    backingFile: '/b',
+    dataFile: undefined,
+  });
   t.throws(() => parseImageInfo('{"format":"raw"}'), { code: 'bad-data' });
   t.throws(() => parseImageInfo('oops'), { code: 'bad-data' });
-  t.strictSame(createArgs('/p', 'raw', 16777216), [
-    'create',
-    '-q',
-    '-f',
-    'raw',
-    '-o',
-    'preallocation=off',
-    '/p',
-    '16777216',
-  ]);
+  const elsewhere = '{"virtual-size": 1, "format": "qcow2", "format-specific": {"data": {"data-file": "/etc/shadow"}}}';
+  t.match(parseImageInfo(elsewhere), { dataFile: '/etc/shadow' });
+  t.equal(imageOptions('raw', 'sparse'), 'preallocation=off');
+  t.match(imageOptions('qcow2', 'full'), /^preallocation=full,.*cluster_size=/);
+});
+
+t.test('H1: what qemu-img check finds', async (t) => {
+  t.strictSame(parseImageCheck('{"check-errors": 0, "allocated-clusters": 3}'), {
+    state: 'good',
+    leakedClusters: 0,
+    corruptions: 0,
+    repaired: false,
+  });
+  t.match(parseImageCheck('{"check-errors": 0, "leaks": 2}'), { state: 'leaks', leakedClusters: 2 });
+  t.match(parseImageCheck('{"check-errors": 0, "leaks": 2, "corruptions": 1}'), { state: 'damaged', corruptions: 1 });
+  t.match(parseImageCheck('{"check-errors": 1}'), { state: 'damaged', corruptions: 1 });
+  t.match(parseImageCheck('{"check-errors": 0, "leaks-fixed": 2}'), { state: 'good', repaired: true });
+});
+
+t.test('how far qemu-img is: the last of what came at once', async (t) => {
+  t.equal(parsePercent('    (1.00/100%)\r    (12.34/100%)\r'), 12.34);
+  t.equal(parsePercent('    (100.00/100%)\r\n'), 100);
+  t.equal(parsePercent('Images are identical.'), undefined);
+});
+
+t.test('H3: what QEMU says when somebody has the file, or the disk is full', async (t) => {
+  for (const text of [
+    'Failed to get "write" lock',
+    'Failed to get shared "write" lock',
+    'Failed to get "consistent read" lock',
+  ])
+    t.equal(imageTrouble(`blockdev-add: ${text}\nIs another process using the image [/d/x]?`), 'locked');
+  t.equal(imageTrouble('error while writing: No space left on device'), 'no-space');
+  t.equal(imageTrouble('Permission denied'), undefined);
+});
+
+t.test('H1: why QEMU has stopped a machine', async (t) => {
+  const text = `paused (I/O error)\n\n${document('vm-a', '')}\n${document('vm-a', '')}\npaused (user)\n\n${document('vm-b', '')}\n${document('vm-b', '')}\nrunning (booted)\n\n${document('vm-c', '')}\n${document('vm-c', '')}\n`;
+  t.strictSame(
+    parseInventory(text).map((it) => [it.name, it.state, it.pausedBecause]),
+    [
+      ['vm-a', 'paused', 'io-error'],
+      ['vm-b', 'paused', undefined],
+      ['vm-c', 'running', undefined],
+    ],
+  );
+  t.equal(onlyLackSpace('sda: no space\n'), true);
+  t.equal(onlyLackSpace('sda: no space\nsdb: unspecified error\n'), false);
+  t.equal(onlyLackSpace('No errors found\n'), false);
 });
 
 t.test('H1: a pool without space says what is needed and what there is', async (t) => {
@@ -90,6 +140,13 @@ t.test('H1: a pool without space says what is needed and what there is', async (
     code: 'no-space',
     message: /1023 MiB free and must keep 1024 MiB/,
   });
+});
+
+t.test('H1: what takes its space at once needs all of it, and the reserve besides', async (t) => {
+  const mib = 1024 ** 2;
+  t.doesNotThrow(() => checkRealSpace('/p', 10 * mib, 12 * mib, 2 * mib));
+  t.throws(() => checkRealSpace('/p', 10 * mib + 1, 12 * mib, 2 * mib), { code: 'no-space', message: /12 MiB free/ });
+  t.ok(wholeFileBytes(1024 ** 4) > 1024 ** 4 + 1024 ** 4 / 4096, 'tables of qcow2');
 });
 
 t.test('the network: no rules of libvirt, no upstream DNS, no addresses for strangers', async (t) => {
