@@ -2,6 +2,7 @@
 import { LAB_PACKAGES } from '../../lab/setup.ts';
 import type { Figures } from '../statistics.ts';
 import type { Suite } from '../suite.ts';
+import { files } from './files.ts';
 import { fio, PATTERN_NAMES, type Pattern } from './fio.ts';
 import { steps } from './steps.ts';
 
@@ -9,7 +10,7 @@ export const drivesSuite: Suite = {
   name: 'drives',
   packages: LAB_PACKAGES,
   services: [],
-  measurements: [steps, fio],
+  measurements: [files, steps, fio],
   figures: [
     'formatRatio',
     'openMountRatio',
