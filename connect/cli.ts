@@ -8,6 +8,7 @@ import { addDriveCommands } from './drive/commands.ts';
 import { addEndpointCommands } from './endpoint/commands.ts';
 import { addHostCommands } from './host/commands.ts';
 import type { ConnectIo } from './io.ts';
+import { addJobCommands } from './job/commands.ts';
 import { descriptor } from './options.ts';
 import { addSftpCommands } from './sftp/commands.ts';
 import { addTunnelCommand } from './tunnel/command.ts';
@@ -26,6 +27,7 @@ export function connectProgram(io: ConnectIo, handOn: (code: number) => void = (
   addHostCommands(program, io);
   addVmCommands(program, io);
   addDriveCommands(program, io);
+  addJobCommands(program, io);
   addTunnelCommand(program, io);
   addSftpCommands(program, io, handOn);
   addEndpointCommands(program, io);

@@ -1,6 +1,7 @@
 /**
- * People this device has let into a VM. The backend says which key an account has; it is believed once, when the person
- * at this device has compared the fingerprint or said that they need not, and never against what is written here.
+ * People whose keys this device knows: they were let into a VM, or a drive is shared with them or by them. The backend says
+ * which key an account has; it is believed once, when the person at this device has compared the fingerprint or said that
+ * they need not, and never against what is written here.
  *
  *   { "bob": { "ed25519", "fingerprint" } }
  */

@@ -7,7 +7,7 @@ import { VmcError } from '../shared/errors.ts';
 import { type Identity, wipeIdentity } from '../shared/identity/identity.ts';
 import { unsealIdentity } from '../shared/identity/sealed.ts';
 import type { User } from '../shared/rest-api/accounts.ts';
-import type { routes } from '../shared/rest-api/index.ts';
+import type { Route } from '../shared/rest-api/route.ts';
 import { PersonFolder } from './folder.ts';
 import type { ConnectIo } from './io.ts';
 import { readPassphrase } from './passphrase.ts';
@@ -112,7 +112,7 @@ export async function signedIn<T>(session: Session, request: () => Promise<T>): 
 }
 
 /** One request with this command's signal. @param timeoutMs default 60 000. */
-export function ask<T extends (typeof routes)[keyof typeof routes]>(
+export function ask<T extends Route>(
   session: Session,
   route: T,
   input: Parameters<typeof session.client.call<T>>[1],

@@ -1,27 +1,29 @@
-/** Drives inside the VM they are attached to: format, open, close, trim; and detach, which closes first. */
+/** Drives inside the VM they are attached to: format, open, close, settings. */
 import { type Command, Option } from 'commander';
-import { type DriveStatus, type FileSystem, fileSystemSchema } from '../../shared/api/drive.ts';
-import { controlMethods } from '../../shared/api/index.ts';
-import { humanBytes } from '../../shared/cli/program.ts';
+import { type DriveStatus, driveMethods, type FileSystem, fileSystemSchema } from '../../shared/api/drive.ts';
+import { driveCareMethods } from '../../shared/api/drive-care.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { nameSchema, toBase64 } from '../../shared/names.ts';
-import { routes } from '../../shared/rest-api/index.ts';
 import type { Drive } from '../../shared/rest-api/machines.ts';
-import { withControl } from '../channel.ts';
 import type { Control } from '../control.ts';
 import { type ConnectIo, reply } from '../io.ts';
 import { checked } from '../options.ts';
-import { progressLine } from '../progress.ts';
-import { ask, type Session, withSession } from '../session.ts';
-import { findDrive, vmOfDrive } from './find.ts';
+import { type Session, withSession } from '../session.ts';
+import type { TrustOptions } from '../vm/person.ts';
+import { driveName, findDrive } from './find.ts';
+import { keepHeader } from './header-backup.ts';
+import { callVm, callVmWithProgress, insideVm, LONGEST_WORK_MS } from './in-vm.ts';
 import { withDriveKey, withKeyForFormat } from './key.ts';
-import { driveLine, shownDrive, statusLine } from './text.ts';
+import { statusLine } from './text.ts';
+import { addTrimCommand } from './trim-command.ts';
 
-/** mkfs and fstrim of a large drive on a slow disk. */
-const LONG_WORK_MS = 30 * 60_000;
-const SHORT_WORK_MS = 120_000;
-/** More than the backend itself waits for a host. */
-const HOST_WORK_MS = 330_000;
+interface OpenOptions extends TrustOptions {
+  as?: string;
+  ro?: boolean;
+  repair?: boolean;
+  vm?: string;
+  json?: boolean;
+}
 
 export function addInsideCommands(drives: Command, io: ConnectIo): void {
   drives
@@ -39,25 +41,31 @@ export function addInsideCommands(drives: Command, io: ConnectIo): void {
       withSession(io, command, async (session) => {
         const drive = await findDrive(session, wanted);
         const status = await format(session, drive, fileSystemSchema.parse(options.fs), options.overwrite);
-        reply(io, options.json, status, () => statusLine(drive.name, status));
+        reply(io, options.json, status, () => statusLine(driveName(drive), status));
       }),
     );
 
   drives
     .command('open')
-    .description('Unlock a drive in its VM and mount it under /mnt')
+    .description('Unlock a drive in its VM and mount it under /mnt. What was not left in order is checked first')
     .argument('<drive>', 'name or id')
     .option('--as <name>', "folder under /mnt (default: the drive's name)")
     .option('--ro', 'read-only')
+    .option('--repair', 'repair a damaged file system first, whatever that loses of it')
+    .option('--vm <vm>', 'in which VM, when several have it')
+    .option('--fingerprint <fingerprint>', 'of who shared it: what "connect fingerprint" prints for them, SHA256:…')
+    .option('--yes', "take the backend's word for their key when this device does not know it yet")
     .option('--json', 'answer as JSON')
-    .addHelpText('after', '\nExample:\n  connect drive open data --as results')
-    .action((wanted: string, options: { as?: string; ro?: boolean; json?: boolean }, command: Command) => {
+    .addHelpText(
+      'after',
+      '\nExample:\n  connect drive open data --as results\n  connect drive open data@ada --fingerprint SHA256:Jl3…',
+    )
+    .action((wanted: string, options: OpenOptions, command: Command) => {
       const as = options.as === undefined ? undefined : checked(nameSchema, options.as, '--as');
       return withSession(io, command, async (session) => {
         const drive = await findDrive(session, wanted);
-        const readOnly = options.ro === true || drive.readOnly === true;
-        const status = await open(session, drive, as ?? drive.name, readOnly);
-        reply(io, options.json, status, () => statusLine(drive.name, status));
+        const status = await open(session, drive, as ?? drive.name, options);
+        reply(io, options.json, status, () => statusLine(driveName(drive), status));
       });
     });
 
@@ -65,47 +73,39 @@ export function addInsideCommands(drives: Command, io: ConnectIo): void {
     .command('close')
     .description('Unmount a drive in its VM and lock it. Says who holds it when it is busy')
     .argument('<drive>', 'name or id')
+    .option('--vm <vm>', 'in which VM, when several have it')
     .option('--json', 'answer as JSON')
     .addHelpText('after', '\nExample:\n  connect drive close data')
-    .action((wanted: string, { json }: { json?: boolean }, command: Command) =>
+    .action((wanted: string, { vm, json }: { vm?: string; json?: boolean }, command: Command) =>
       withSession(io, command, async (session) => {
         const drive = await findDrive(session, wanted);
-        const vm = await vmOfDrive(session, drive);
-        const status = await withControl(session, vm, (rpc) => close(session, rpc, drive));
-        reply(io, json, status, () => statusLine(drive.name, status));
+        const status = await insideVm(session, drive, { vm }, ({ rpc }) => closeDrive(session, rpc, drive.driveId));
+        reply(io, json, status, () => statusLine(driveName(drive), status));
       }),
     );
 
-  drives
-    .command('detach')
-    .description('Close a drive in its VM, then detach it')
-    .argument('<drive>', 'name or id')
-    .option('--json', 'answer as JSON')
-    .addHelpText('after', '\nExample:\n  connect drive detach data')
-    .action((wanted: string, { json }: { json?: boolean }, command: Command) =>
-      withSession(io, command, async (session) => {
-        const detached = await detach(session, await findDrive(session, wanted));
-        reply(io, json, shownDrive(detached), driveLine);
-      }),
-    );
+  addTrimCommand(drives, io);
 
   drives
-    .command('trim')
-    .description('Give unused blocks of a mounted drive back to the host, and prove it by the host’s own figure')
+    .command('settings')
+    .description('How a VM treats a drive')
     .argument('<drive>', 'name or id')
+    .addOption(
+      new Option('--weekly-trim <switch>', 'give unused blocks back every week')
+        .choices(['on', 'off'])
+        .makeOptionMandatory(),
+    )
+    .option('--vm <vm>', 'in which VM, when several have it')
     .option('--json', 'answer as JSON')
-    .addHelpText('after', '\nExample:\n  connect drive trim data')
-    .action((wanted: string, { json }: { json?: boolean }, command: Command) =>
+    .addHelpText('after', '\nExample:\n  connect drive settings data --weekly-trim off')
+    .action((wanted: string, options: { weeklyTrim: string; vm?: string; json?: boolean }, command: Command) =>
       withSession(io, command, async (session) => {
         const drive = await findDrive(session, wanted);
-        const figures = await trim(session, drive);
-        reply(
-          io,
-          json,
-          figures,
-          () =>
-            `${drive.name}  fstrim: ${humanBytes(figures.trimmedBytes)} · on the host: ${humanBytes(figures.allocatedBefore)} before, ${humanBytes(figures.allocatedAfter)} after`,
+        const params = { driveId: drive.driveId, weeklyTrim: options.weeklyTrim === 'on' };
+        const status = await insideVm(session, drive, { vm: options.vm }, ({ rpc }) =>
+          callVm(session, rpc, driveCareMethods.driveSettings, params),
         );
+        reply(io, options.json, status, () => statusLine(driveName(drive), status));
       }),
     );
 }
@@ -120,68 +120,42 @@ async function format(
   if (overwrite !== undefined && overwrite !== driveId)
     throw new VmcError(
       'bad-request',
-      `--overwrite says ${JSON.stringify(overwrite)}, but the id of ${drive.name} is ${driveId}.`,
+      `--overwrite says ${JSON.stringify(overwrite)}, but the id of ${driveName(drive)} is ${driveId}.`,
       'Nothing was changed.',
     );
-  const vm = await vmOfDrive(session, drive);
-  const work = (rpc: Control) =>
-    withKeyForFormat(session, drive, async (key) => {
-      const line = progressLine(session.io);
+  return insideVm(session, drive, { sendsKey: true }, async ({ rpc }) => {
+    const status = await withKeyForFormat(session, drive, (key) => {
       const params = { driveId, key: toBase64(key), fileSystem, ...(overwrite === undefined ? {} : { overwrite }) };
-      return rpc
-        .call(controlMethods.driveFormat, params, {
-          signal: session.io.signal,
-          timeoutMs: LONG_WORK_MS,
-          onProgress: line.show,
-        })
-        .finally(line.end);
+      return callVmWithProgress(session, rpc, driveMethods.driveFormat, params);
     });
-  return withControl(session, vm, work, { refuseStrangers: true });
+    await keepHeader(session, rpc, drive);
+    return status;
+  });
 }
 
-async function open(session: Session, drive: Drive, name: string, readOnly: boolean): Promise<DriveStatus> {
-  const vm = await vmOfDrive(session, drive);
-  const work = (rpc: Control) =>
-    withDriveKey(session, drive, (key) =>
-      rpc.call(
-        controlMethods.driveOpen,
-        { driveId: drive.driveId, key: toBase64(key), name, readOnly },
-        { signal: session.io.signal, timeoutMs: SHORT_WORK_MS },
-      ),
-    );
-  return withControl(session, vm, work, { refuseStrangers: true });
-}
-
-function close(session: Session, rpc: Control, { driveId }: Drive): Promise<DriveStatus> {
-  return rpc.call(controlMethods.driveClose, { driveId }, { signal: session.io.signal, timeoutMs: SHORT_WORK_MS });
-}
-
-/** Whatever holds the drive in the VM ends it here, before the host takes the disk away. */
-async function detach(session: Session, drive: Drive): Promise<Drive> {
-  const vm = await vmOfDrive(session, drive);
-  if (vm.state !== 'off' && vm.state !== 'absent')
-    await withControl(session, vm, async (rpc) => {
-      const { drives } = await rpc.call(controlMethods.driveList, {}, { signal: session.io.signal });
-      const state = drives.find(({ driveId }) => driveId === drive.driveId)?.state;
-      if (state === 'open' || state === 'mounted') await close(session, rpc, drive);
-    });
-  return ask(session, routes.driveDetach, { params: { driveId: drive.driveId }, body: {} }, HOST_WORK_MS);
-}
-
-async function trim(session: Session, drive: Drive) {
+function open(session: Session, drive: Drive, name: string, options: OpenOptions): Promise<DriveStatus> {
   const { driveId } = drive;
-  const allocated = async () =>
-    (await ask(session, routes.driveUsage, { params: { driveId }, body: {} })).allocatedBytes;
-  const vm = await vmOfDrive(session, drive);
-  const line = progressLine(session.io);
-  line.show({ step: `${drive.name}: trimming` });
-  try {
-    const allocatedBefore = await allocated();
-    const { trimmedBytes } = await withControl(session, vm, (rpc) =>
-      rpc.call(controlMethods.driveTrim, { driveId }, { signal: session.io.signal, timeoutMs: LONG_WORK_MS }),
-    );
-    return { driveId, trimmedBytes, allocatedBefore, allocatedAfter: await allocated() };
-  } finally {
-    line.end();
-  }
+  return insideVm(session, drive, { vm: options.vm, sendsKey: true }, ({ rpc, readOnly }) =>
+    withDriveKey(
+      session,
+      drive,
+      (key) =>
+        callVmWithProgress(
+          session,
+          rpc,
+          driveMethods.driveOpen,
+          {
+            ...{ driveId, key: toBase64(key), name },
+            readOnly: options.ro === true || readOnly,
+            repair: options.repair === true,
+          },
+          LONGEST_WORK_MS,
+        ),
+      options,
+    ),
+  );
+}
+
+export function closeDrive(session: Session, rpc: Control, driveId: string): Promise<DriveStatus> {
+  return callVm(session, rpc, driveMethods.driveClose, { driveId });
 }

@@ -1,50 +1,126 @@
 /** Drives as text and as JSON. Keys, wrapped ones too, are never part of an answer. */
 import type { DriveStatus } from '../../shared/api/drive.ts';
 import { humanBytes, table } from '../../shared/cli/program.ts';
+import type { DrivePerson } from '../../shared/rest-api/drive-people.ts';
 import type { Drive } from '../../shared/rest-api/machines.ts';
+import { attachmentsOf, driveName } from './find.ts';
 
-export function shownDrive({ wrappedKey, ...drive }: Drive) {
-  return { ...drive, hasKey: wrappedKey !== undefined };
+export function shownDrive({ wrappedKey, nextWrappedKey, restored, ...drive }: Drive) {
+  return {
+    ...drive,
+    hasKey: wrappedKey !== undefined || (restored?.wrappedKeys.length ?? 0) > 0,
+    ...(nextWrappedKey === undefined ? {} : { keyChangeOpen: true }),
+    ...(restored === undefined ? {} : { restoredFrom: restored.driveId }),
+  };
 }
 export type ShownDrive = ReturnType<typeof shownDrive>;
 
-const attachment = (drive: ShownDrive) =>
-  drive.attachedTo === undefined ? '-' : `${drive.attachedTo}${drive.readOnly === true ? ' (read-only)' : ''}`;
+/** What one VM says of a drive. */
+export interface InVm {
+  vmId: string;
+  vm?: string;
+  status?: DriveStatus;
+  problem?: string;
+}
+
+export type DriveInfo = ShownDrive & {
+  allocatedBytes?: number;
+  problem?: string;
+  people?: readonly DrivePerson[];
+  inside: readonly InVm[];
+};
+
+function attachment(drive: ShownDrive): string {
+  const all = attachmentsOf(drive).map(({ vmId, readOnly }) => `${vmId}${readOnly ? ' (read-only)' : ''}`);
+  return all.length === 0 ? '-' : all.join(', ');
+}
 
 export function driveTable(drives: readonly ShownDrive[]): string {
   const rows = drives.map((drive) => [
-    drive.name,
+    driveName(drive),
     drive.driveId,
     humanBytes(drive.sizeBytes),
     drive.format,
     drive.hasKey ? 'yes' : 'no',
-    attachment(drive),
+    drive.state === 'made' ? attachment(drive) : drive.state,
   ]);
   return table([['NAME', 'ID', 'SIZE', 'FORMAT', 'KEY', 'ATTACHED TO'], ...rows]);
 }
 
-export const driveLine = (drive: ShownDrive) =>
-  `${drive.name}  ${drive.driveId}  ${humanBytes(drive.sizeBytes)} ${drive.format}  ${drive.attachedTo === undefined ? 'detached' : attachment(drive)}`;
+export function driveLine(drive: ShownDrive): string {
+  const where = attachmentsOf(drive).length === 0 ? 'detached' : attachment(drive);
+  return `${driveName(drive)}  ${drive.driveId}  ${humanBytes(drive.sizeBytes)} ${drive.format}  ${drive.state === 'made' ? where : drive.state}`;
+}
 
-export function driveDetails(drive: ShownDrive): string {
-  return table([
-    ['name', drive.name],
+const ACCESS = { owner: 'you', rw: 'may read and write', ro: 'may read' } as const;
+
+function keyText(drive: ShownDrive): string {
+  if (!drive.hasKey) return 'none yet: not formatted';
+  if (drive.keyChangeOpen === true)
+    return `is being changed: connect drive key change ${driveName(drive)} finishes that`;
+  return 'stored, wrapped to you';
+}
+
+function details(drive: ShownDrive): string[][] {
+  return [
+    ['name', driveName(drive)],
     ['id', drive.driveId],
+    ...(drive.access === 'owner' ? [] : [['owner', `${drive.ownerName ?? '?'}; you ${ACCESS[drive.access]}`]]),
+    ...(drive.state === 'made' ? [] : [['state', drive.state]]),
     ['size', `${humanBytes(drive.sizeBytes)} (${drive.sizeBytes} bytes)`],
     ['format', drive.format],
     ['host', drive.hostId],
-    ['key', drive.hasKey ? 'stored, wrapped to you' : 'none yet: not formatted'],
+    ['key', keyText(drive)],
+    ...(drive.restoredFrom === undefined ? [] : [['restored from', drive.restoredFrom]]),
     ['attached to', attachment(drive)],
     ['made', new Date(drive.createdAt).toISOString()],
+  ];
+}
+
+export const driveDetails = (drive: ShownDrive): string => table(details(drive));
+
+export function infoText(info: DriveInfo): string {
+  const people = info.people?.map(({ name, access }) => `${name} (${access})`).join(', ');
+  return table([
+    ...details(info),
+    [
+      'on the host',
+      info.allocatedBytes === undefined ? (info.problem ?? '-') : `${humanBytes(info.allocatedBytes)} taken`,
+    ],
+    ...(people === undefined ? [] : [['shared with', people === '' ? 'nobody' : people]]),
+    ...info.inside.map((it) => [
+      `in ${it.vm ?? it.vmId}`,
+      it.status === undefined ? (it.problem ?? '-') : statusText(it.status),
+    ]),
   ]);
 }
 
-export function statusLine(name: string, status: DriveStatus): string {
+function statusText(status: DriveStatus): string {
   const where = status.mountPoint === undefined ? '' : ` at ${status.mountPoint}`;
   const how = [
     ...(status.fileSystem === undefined ? [] : [status.fileSystem]),
     ...(status.readOnly === true ? ['read-only'] : []),
     ...(status.freeBytes === undefined ? [] : [`${humanBytes(status.freeBytes)} free`]),
+    ...(status.weeklyTrim === false ? ['not trimmed weekly'] : []),
+    ...(status.frozenUntil === undefined ? [] : ['frozen for a snapshot']),
+    ...(status.unfinished === true ? ['formatting it was cut short: format it again'] : []),
   ].join(', ');
-  return `${name}  ${status.state}${where}${how === '' ? '' : `  (${how})`}`;
+  return `${status.state}${where}${how === '' ? '' : `  (${how})`}`;
+}
+
+/** With what was found when it was opened. */
+export function statusLine(name: string, status: DriveStatus): string {
+  const { check } = status;
+  const line = `${name}  ${statusText(status)}`;
+  if (check === undefined) return line;
+  const found = check.repaired ? 'repaired the file system' : 'found nothing to repair';
+  return [`${line}`, `It was not left in order. ${check.tool} ${found}:`, ...check.said.map((it) => `  ${it}`)].join(
+    '\n',
+  );
+}
+
+export function peopleTable(people: readonly DrivePerson[]): string {
+  if (people.length === 0) return 'It is shared with nobody.';
+  const rows = people.map((it) => [it.name, it.access, new Date(it.since).toISOString()]);
+  return table([['PERSON', 'ACCESS', 'SINCE'], ...rows]);
 }

@@ -1,11 +1,11 @@
 /** The person that is meant: an account at the backend whose key is checked, or somebody whom the VM knows. */
-import { createInterface } from 'node:readline/promises';
 import type { PersonView } from '../../shared/api/people.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { fingerprint } from '../../shared/identity/fingerprint.ts';
 import type { User } from '../../shared/rest-api/accounts.ts';
 import { routes } from '../../shared/rest-api/index.ts';
-import { isTerminal, note } from '../io.ts';
+import { askYes } from '../confirm.ts';
+import { note } from '../io.ts';
 import { isKnownPerson, pinPerson } from '../known-people.ts';
 import { resolve } from '../resolve.ts';
 import { ask, type Session } from '../session.ts';
@@ -37,23 +37,16 @@ export async function findAccount(session: Session, wanted: string, options: Tru
 
 async function confirm({ io }: Session, { name, identity }: User, yes: boolean): Promise<void> {
   const print = fingerprint(identity.ed25519);
-  note(io, `First time that this device lets ${name} in. The backend says that their key is ${print}`);
+  note(io, `This device does not know ${name} yet. The backend says that their key is ${print}`);
   if (yes) return;
-  if (!isTerminal(io.stderr) || !io.stdin().isTTY)
+  const confirmed = await askYes(io, `Is that what "connect fingerprint" prints for ${name}?`);
+  if (confirmed === undefined)
     throw new VmcError(
       'bad-request',
       `The key of ${name} was not confirmed. Nothing was changed.`,
       `Ask ${name} what "connect fingerprint" prints, then: --fingerprint SHA256:… (or --yes to take the backend's word)`,
     );
-  const lines = createInterface({ input: io.stdin(), output: io.stderr, terminal: false });
-  try {
-    const answer = await lines.question(`Is that what "connect fingerprint" prints for ${name}? [yes/no] `, {
-      signal: io.signal,
-    });
-    if (answer.trim() !== 'yes') throw new VmcError('cancelled', `${name} was not let in.`);
-  } finally {
-    lines.close();
-  }
+  if (!confirmed) throw new VmcError('cancelled', `The key of ${name} was not confirmed. Nothing was changed.`);
 }
 
 /** By name or fingerprint, of those whom the VM itself knows. @throws VmcError 'not-found'. */

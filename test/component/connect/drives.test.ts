@@ -74,7 +74,11 @@ t.test('the life of a drive', async (t) => {
   await ada.ok('drive', 'open', 'data');
   const before = vm.calls.length;
   t.match((await ada.ok('drive', 'detach', 'data')).io.output(), /detached/);
-  t.strictSame(vm.calls.slice(before), ['drive.list', 'drive.close'], 'closed in the VM before the host takes it');
+  t.strictSame(
+    vm.calls.slice(before),
+    ['drive.list', 'drive.close', 'drive.waitGone'],
+    'closed in the VM before the host takes it',
+  );
   t.equal((await ada.run('drive', 'delete', 'data', '--confirm', 'data')).code, 64);
   await ada.ok('drive', 'delete', 'data', '--confirm', driveId);
   t.strictSame((await ada.ok('drive', 'list', '--json')).json(), { drives: [] });
