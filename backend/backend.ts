@@ -4,7 +4,7 @@ import { HOST_LINK_PATH } from '../shared/agent-api/index.ts';
 import { VmcError } from '../shared/errors.ts';
 import { isErrno } from '../shared/files.ts';
 import { KeyedMutex } from '../shared/keyed-mutex.ts';
-import type { Log } from '../shared/log.ts';
+import { errorFields, type Log } from '../shared/log.ts';
 import { Challenges } from './accounts/challenges.ts';
 import { makeFirstCode, needsFirstCode } from './accounts/first-code.ts';
 import { accountHandlers } from './accounts/handlers.ts';
@@ -12,12 +12,19 @@ import type { Config } from './config.ts';
 import { Endpoints } from './endpoints/endpoints.ts';
 import { hostHandlers } from './hosts/handlers.ts';
 import { HostLinks } from './hosts/links.ts';
+import { jobHandlers } from './jobs/handlers.ts';
+import { Jobs } from './jobs/jobs.ts';
 import type { MachineDeps } from './machines/deps.ts';
+import { driveFileHandlers } from './machines/drive-file-handlers.ts';
 import { driveHandlers } from './machines/drive-handlers.ts';
+import { driveHeaderHandlers } from './machines/drive-header-handlers.ts';
+import { driveKeyHandlers } from './machines/drive-key-handlers.ts';
+import { drivePeopleHandlers } from './machines/drive-people-handlers.ts';
 import { endpointHandlers } from './machines/endpoint-handlers.ts';
 import { peopleHandlers } from './machines/people-handlers.ts';
 import { mayReach as isReachable } from './machines/reach.ts';
 import { Settler } from './machines/settle.ts';
+import { snapshotHandlers } from './machines/snapshot-handlers.ts';
 import { vmHandlers } from './machines/vm-handlers.ts';
 import { endpointFamilies } from './metrics/endpoint-families.ts';
 import { serveMetrics } from './metrics/metrics-server.ts';
@@ -75,6 +82,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
 
   store.vms.markInterrupted('The backend stopped while it was being made.');
   store.drives.markInterrupted();
+  store.snapshots.markInterrupted(now());
   const tidyTimer = setInterval(() => tidy(store, now(), config.auditDays), HOUR_MS);
   tidyTimer.unref();
   tidy(store, now(), config.auditDays);
@@ -117,6 +125,17 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
     badReport: (hostId) => log.warn('host report not understood', { hostId }),
   });
   const endpoints = new Endpoints(config.endpoints, now);
+  const mutex = new KeyedMutex();
+  const jobs = new Jobs({
+    links,
+    mutex,
+    now,
+    ended({ userId, kind, target, error }) {
+      const result = error?.code ?? 'ok';
+      store.audit.add({ at: now(), actor: userId, action: `job.${kind}`, target, result });
+    },
+    failed: ({ jobId, kind }, error) => log.error('job failed', { jobId, kind, ...errorFields(error) }),
+  });
   const machines: MachineDeps = {
     store,
     links,
@@ -124,7 +143,8 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
     office,
     presence,
     endpoints,
-    mutex: new KeyedMutex(),
+    mutex,
+    jobs,
     log,
     now,
     publicUrl: () => url,
@@ -155,6 +175,12 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
       ...vmHandlers(machines),
       ...peopleHandlers(machines),
       ...driveHandlers(machines),
+      ...driveFileHandlers(machines),
+      ...drivePeopleHandlers(machines),
+      ...driveKeyHandlers(machines),
+      ...driveHeaderHandlers(machines),
+      ...snapshotHandlers(machines),
+      ...jobHandlers(jobs),
       ...endpointHandlers(machines),
       ...ticketHandlers({
         store,
@@ -182,6 +208,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
     clearInterval(tidyTimer);
     app.server.close(); // no new connections; what hangs on the old ones ends next
     await upgrades.close();
+    await jobs.close();
     relay.close();
     presence.close();
     await endpoints.closeAll();

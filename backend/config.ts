@@ -59,6 +59,7 @@ export const configSchema = z
         ticketsPerMinute: count(600),
         vmsPerUser: count(100),
         drivesPerUser: count(200),
+        snapshotsPerUser: count(1000),
       })
       .prefault({}),
   })

@@ -4,10 +4,10 @@ import type { KeyedMutex } from '../../shared/keyed-mutex.ts';
 import type { Log } from '../../shared/log.ts';
 import type { Endpoints } from '../endpoints/endpoints.ts';
 import type { HostLinks } from '../hosts/links.ts';
+import type { Jobs } from '../jobs/jobs.ts';
 import type { Relay } from '../relay/relay.ts';
 import { isAdmin } from '../rest/sessions.ts';
 import type { Account } from '../store/accounts.ts';
-import type { DriveRow } from '../store/drives.ts';
 import type { Store } from '../store/store.ts';
 import type { VmRow } from '../store/vms.ts';
 import type { Presence } from '../tickets/presence.ts';
@@ -21,18 +21,21 @@ export interface MachineDeps {
   office: TicketOffice;
   presence: Presence;
   endpoints: Endpoints;
-  /** Keys: `vm:ID`, `drive:ID`. Everything that a host does to one of them happens one at a time. */
+  /** Keys: `vm:ID`, `drive:ID`, `snapshot:ID`. Everything that a host does to one of them happens one at a time. */
   mutex: KeyedMutex;
+  /** Long work, under the same locks. What is short asks `whenIdle`, so that nobody waits for hours. */
+  jobs: Jobs;
   log: Log;
   now: () => number;
   /** What new VMs are told to connect to, and its pin. */
   publicUrl(): string;
   pin: string;
-  limits: { vmsPerUser: number; drivesPerUser: number };
+  limits: { vmsPerUser: number; drivesPerUser: number; snapshotsPerUser: number };
 }
 
 export const vmKey = (vmId: string): string => `vm:${vmId}`;
 export const driveKey = (driveId: string): string => `drive:${driveId}`;
+export const snapshotKey = (snapshotId: string): string => `snapshot:${snapshotId}`;
 
 /** Somebody else's VM looks like one that does not exist, so that ids tell nothing. @throws VmcError 'not-found'. */
 export function ownVm(store: Store, account: Account, vmId: string): VmRow {
@@ -58,12 +61,5 @@ export function visibleVm(store: Store, account: Account, vmId: string): VmRow {
   return isAdmin(account) ? poweredVm(store, account, vmId) : reachableVm(store, account, vmId);
 }
 
-/** @throws VmcError 'not-found'. */
-export function ownDrive(store: Store, account: Account, driveId: string): DriveRow {
-  const drive = store.drives.get(driveId);
-  if (drive === undefined || drive.ownerId !== account.userId) throw noSuch('drive', driveId, 'connect drive list');
-  return drive;
-}
-
-const noSuch = (what: string, id: string, command: string) =>
+export const noSuch = (what: string, id: string, command: string) =>
   new VmcError('not-found', `You have no ${what} ${id}.`, `What you have is shown by: ${command}`);

@@ -8,6 +8,8 @@ import type { DriveRow } from '../store/drives.ts';
 import type { Store } from '../store/store.ts';
 import type { VmRow } from '../store/vms.ts';
 import type { Presence } from '../tickets/presence.ts';
+import { accessTo } from './drive-access.ts';
+import { mayReach } from './reach.ts';
 
 export type VmView = z.input<typeof vmSchema>;
 export type DriveView = z.input<typeof driveSchema>;
@@ -22,11 +24,22 @@ export function describeVm(vm: VmRow, { links, presence }: { links: HostLinks; p
     cores: vm.cores,
     memoryMiB: vm.memoryMiB,
     state: stateOf(vm, links),
-    ...(vm.problem === null ? {} : { problem: vm.problem }),
+    ...problemOf(vm, links),
     ready: presence.isReady(vm.vmId),
     ...(vm.identity === null ? {} : { identity: identityOf({ identity: vm.identity }) }),
     createdAt: vm.createdAt,
   };
+}
+
+const PAUSED = {
+  'no-space': 'It is paused: a pool of its host is full. It goes on by itself when there is space again.',
+  'io-error': 'It is paused: a disk of its host has failed.',
+};
+
+function problemOf(vm: VmRow, links: HostLinks): { problem?: string } {
+  if (vm.problem !== null) return { problem: vm.problem };
+  const because = links.vmStatus(vm.hostId, vm.vmId)?.pausedBecause;
+  return because === undefined ? {} : { problem: PAUSED[because] };
 }
 
 function stateOf(vm: VmRow, links: HostLinks): VmView['state'] {
@@ -37,11 +50,20 @@ function stateOf(vm: VmRow, links: HostLinks): VmView['state'] {
   return links.report(vm.hostId) === undefined ? 'unknown' : 'absent';
 }
 
-/** @param userId who asks: gets the key that was wrapped for them. */
+/** @param userId who asks, and has it: gets the keys that were wrapped for them, and of VMs sees those that they reach. */
 export function describeDrive(drive: DriveRow, userId: string, store: Store): DriveView {
-  const attachments = store.attachments.ofDrive(drive.driveId).map(({ vmId, readOnly }) => ({ vmId, readOnly }));
+  const { driveKeys } = store;
+  const isOwner = drive.ownerId === userId;
+  const attachments = store.attachments
+    .ofDrive(drive.driveId)
+    .filter(({ vmId }) => isOwner || mayReach(store, userId, vmId))
+    .map(({ vmId, readOnly }) => ({ vmId, readOnly }));
   const [first] = attachments;
-  const wrappedKey = store.driveKeys.get(drive.driveId, userId);
+  const wrappedKey = driveKeys.get(drive.driveId, userId);
+  const nextWrappedKey = driveKeys.getNext(drive.driveId, userId);
+  const restored = isOwner ? driveKeys.restored(drive.driveId) : [];
+  const [old] = restored;
+  const owner = store.accounts.get(drive.ownerId);
   return {
     driveId: drive.driveId,
     name: drive.name,
@@ -49,9 +71,16 @@ export function describeDrive(drive: DriveRow, userId: string, store: Store): Dr
     hostId: drive.hostId,
     format: drive.format,
     sizeBytes: drive.sizeBytes,
+    state: drive.phase,
     ...(first === undefined ? {} : { attachedTo: first.vmId, readOnly: first.readOnly }),
     attachments,
     ...(wrappedKey === undefined ? {} : { wrappedKey: toBase64(wrappedKey) }),
+    ...(nextWrappedKey === undefined ? {} : { nextWrappedKey: toBase64(nextWrappedKey) }),
+    ...(old === undefined
+      ? {}
+      : { restored: { driveId: old.oldDriveId, wrappedKeys: restored.map((it) => toBase64(it.wrappedKey)) } }),
+    ...(owner === undefined ? {} : { ownerName: owner.name }),
+    access: accessTo(store, userId, drive) ?? 'ro',
     createdAt: drive.createdAt,
   };
 }

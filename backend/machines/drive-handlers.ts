@@ -1,101 +1,117 @@
-/** Drives: making, attaching, detaching, deleting, and their wrapped keys. */
+/** Drives: making, listing, attaching, detaching, deleting. */
 import { agentMethods } from '../../shared/agent-api/index.ts';
 import { VmcError } from '../../shared/errors.ts';
 import type { Handlers } from '../rest/handler.ts';
+import type { Account } from '../store/accounts.ts';
 import type { Attachment } from '../store/attachments.ts';
 import type { DriveRow } from '../store/drives.ts';
 import { makeId } from '../store/hashes.ts';
 import type { VmRow } from '../store/vms.ts';
-import { driveKey, type MachineDeps, ownDrive, ownVm, vmKey } from './deps.ts';
+import { driveKey, type MachineDeps, reachableVm, vmKey } from './deps.ts';
 import { describeDrive } from './describe.ts';
+import { type Access, ownDrive, requireMode, sharedDrive } from './drive-access.ts';
+import { addDrive, makingFile } from './make-drive.ts';
 import { pickHostForDrive } from './pick-host.ts';
+import { mayReach } from './reach.ts';
 import { settleAttachments } from './settle.ts';
+import { sharePool } from './shared-pool.ts';
 import { ignoreAbsent } from './vm-handlers.ts';
 
 /** A guest that boots or is busy takes its time to let a disk go. */
 const DETACH_TIMEOUT_MS = 300_000;
+/** Others than its owner may attach drives to a VM. */
+const MAX_PER_VM = 200;
 
 type DriveHandlers = Pick<
   Handlers,
-  | 'driveCreate'
-  | 'driveList'
-  | 'driveGet'
-  | 'drivePutKey'
-  | 'driveUsage'
-  | 'driveAttach'
-  | 'driveDetach'
-  | 'driveDelete'
+  'driveCreate' | 'driveList' | 'driveGet' | 'driveUsage' | 'driveAttach' | 'driveDetach' | 'driveDelete'
 >;
 
 export function driveHandlers(deps: MachineDeps): DriveHandlers {
-  const { store, links, mutex, now } = deps;
+  const { store, links, jobs } = deps;
+  const describe = (account: Account, driveId: string) =>
+    describeDrive(sharedDrive(store, account, driveId).drive, account.userId, store);
   return {
-    async driveCreate({ body: { name, sizeBytes, format, hostId: asked } }, request) {
-      const { userId } = request.account;
-      if (store.drives.countOf(userId) >= deps.limits.drivesPerUser)
-        throw new VmcError('limit', `You have ${deps.limits.drivesPerUser} drives, and may not have more.`);
+    async driveCreate({ body: { name, sizeBytes, format, allocation, hostId: asked } }, request) {
+      const { account } = request;
+      const { userId } = account;
       const { hostId } = pickHostForDrive(store, links, asked, userId);
       const driveId = makeId('drv', 8);
       request.target = driveId;
-      await mutex.run(driveKey(driveId), async () => {
-        store.drives.add({ driveId, name, ownerId: userId, hostId, format, sizeBytes, createdAt: now() });
-        try {
-          await links.call(hostId, agentMethods.driveCreate, { driveId, format, sizeBytes });
-          store.drives.setPhase(driveId, 'made');
-        } catch (error) {
-          await removeHalfMade(deps, hostId, driveId);
-          throw error;
-        }
+      const keys = [driveKey(driveId)];
+      const prepare = () => addDrive(deps, { driveId, name, ownerId: userId, hostId, format, sizeBytes });
+      const params = { driveId, format, sizeBytes, allocation };
+      if (allocation === 'sparse') {
+        prepare();
+        const call = () => links.call(hostId, agentMethods.driveCreate, params);
+        await jobs.whenIdle(keys, () => makingFile(deps, hostId, driveId, call));
+        return describe(account, driveId);
+      }
+      const job = jobs.begin({
+        kind: 'drive-create',
+        userId,
+        hostId,
+        target: driveId,
+        keys,
+        prepare,
+        work: (call) => makingFile(deps, hostId, driveId, () => call(agentMethods.driveCreate, params)),
       });
-      return describeDrive(ownDrive(store, request.account, driveId), userId, store);
+      return { ...describe(account, driveId), job };
     },
 
     async driveList(_input, { account: { userId } }) {
-      return { drives: store.drives.ownedBy(userId).map((drive) => describeDrive(drive, userId, store)) };
+      const shared = store.driveShares.ofUser(userId).flatMap(({ driveId }) => store.drives.get(driveId) ?? []);
+      const drives = [...store.drives.ownedBy(userId), ...shared];
+      return { drives: drives.map((drive) => describeDrive(drive, userId, store)) };
     },
 
     async driveGet({ params }, { account }) {
-      return describeDrive(ownDrive(store, account, params.driveId), account.userId, store);
-    },
-
-    async drivePutKey({ params: { driveId }, body: { wrappedKey } }, { account }) {
-      ownDrive(store, account, driveId);
-      if (!store.driveKeys.put(driveId, account.userId, new Uint8Array(Buffer.from(wrappedKey, 'base64'))))
-        throw new VmcError(
-          'already-exists',
-          'Another key is stored for this drive already, and it is not replaced: the data would be lost.',
-          'Make a new drive, or open this one with the key it has.',
-        );
-      return {};
+      return describe(account, params.driveId);
     },
 
     async driveUsage({ params: { driveId } }, { account }) {
-      const { hostId } = ownDrive(store, account, driveId);
+      const { hostId } = sharedDrive(store, account, driveId).drive;
       const { sizeBytes, allocatedBytes } = await links.call(hostId, agentMethods.driveInfo, { driveId });
       return { sizeBytes, allocatedBytes };
     },
 
     async driveAttach({ params: { driveId }, body: { vmId, readOnly } }, { account }) {
-      await mutex.run([driveKey(driveId), vmKey(vmId)], async () => {
-        const drive = ownDrive(store, account, driveId);
-        const vm = ownVm(store, account, vmId);
-        checkFit(drive, vm);
+      const { drive, access } = sharedDrive(store, account, driveId);
+      requireMode(drive, access, readOnly);
+      reachableVm(store, account, vmId);
+      await jobs.whenIdle([driveKey(driveId), vmKey(vmId)], async () => {
+        // Looked at again, and reserved, without a pause: what was taken back meanwhile is not given.
+        const { drive, access } = sharedDrive(store, account, driveId);
+        requireMode(drive, access, readOnly);
+        const vm = reachableVm(store, account, vmId);
+        checkFit(deps, drive, vm);
+        if (store.attachments.ofVm(vmId).length >= MAX_PER_VM)
+          throw new VmcError('limit', `The VM ${vm.name} has ${MAX_PER_VM} drives.`, 'Detach one.');
         const inTheWay = store.attachments.reserve(driveId, vmId, readOnly);
-        if (inTheWay !== undefined) throw alreadyAttached(drive, inTheWay, store.vms.get(inTheWay.vmId));
+        if (inTheWay !== undefined) throw alreadyAttached(deps, account, drive, inTheWay);
+        // Another host than the one that made the file has no record of it.
+        const file = drive.hostId === vm.hostId ? {} : { format: drive.format, sizeBytes: drive.sizeBytes };
         await settlingOnFailure(deps, vm, async () => {
-          links.learn(vm.hostId, await links.call(vm.hostId, agentMethods.driveAttach, { driveId, vmId, readOnly }));
+          const params = { driveId, vmId, readOnly, ...file };
+          links.learn(vm.hostId, await links.call(vm.hostId, agentMethods.driveAttach, params));
           store.attachments.confirm(driveId, vmId, readOnly);
         });
       });
-      return describeDrive(ownDrive(store, account, driveId), account.userId, store);
+      return describe(account, driveId);
     },
 
     async driveDetach({ params: { driveId }, body }, { account }) {
-      ownDrive(store, account, driveId);
-      const { vmId } = chooseAttachment(store.attachments.ofDrive(driveId), body.vmId);
-      await mutex.run([driveKey(driveId), vmKey(vmId)], async () => {
+      const { drive, access } = sharedDrive(store, account, driveId);
+      const theirs = store.attachments
+        .ofDrive(driveId)
+        .filter(({ vmId }) => access === 'owner' || mayReach(store, account.userId, vmId));
+      const { vmId, readOnly } = chooseAttachment(theirs, body.vmId);
+      requireMode(drive, access, readOnly);
+      await jobs.whenIdle([driveKey(driveId), vmKey(vmId)], async () => {
         const vm = store.vms.get(vmId);
-        if (vm === undefined || !store.attachments.ofVm(vmId).some((it) => it.driveId === driveId)) return;
+        const there = store.attachments.ofVm(vmId).find((it) => it.driveId === driveId);
+        if (vm === undefined || there === undefined) return;
+        requireMayDetach(deps, account, driveId, there);
         store.attachments.setPhase(driveId, vmId, 'detaching');
         await settlingOnFailure(deps, vm, async () => {
           const options = { timeoutMs: DETACH_TIMEOUT_MS };
@@ -103,16 +119,16 @@ export function driveHandlers(deps: MachineDeps): DriveHandlers {
           store.attachments.remove(driveId, vmId);
         });
       });
-      return describeDrive(ownDrive(store, account, driveId), account.userId, store);
+      return describe(account, driveId);
     },
 
     async driveDelete({ params: { driveId }, body: { confirm } }, { account }) {
       if (confirm !== driveId)
         throw new VmcError('bad-request', 'The drive to delete is not the one that was confirmed.');
-      await mutex.run(driveKey(driveId), async () => {
+      ownDrive(store, account, driveId);
+      await jobs.whenIdle(driveKey(driveId), async () => {
         const drive = ownDrive(store, account, driveId);
-        const [attached] = store.attachments.ofDrive(driveId);
-        if (attached !== undefined) throw alreadyAttached(drive, attached, store.vms.get(attached.vmId));
+        requireDetached(deps, account, drive);
         await ignoreAbsent(links.call(drive.hostId, agentMethods.driveDelete, { driveId }));
         store.drives.remove(driveId);
       });
@@ -121,15 +137,18 @@ export function driveHandlers(deps: MachineDeps): DriveHandlers {
   };
 }
 
-/** Nothing half made stays behind; what cannot be removed now stays listed, to be deleted later. */
-async function removeHalfMade({ store, links, log }: MachineDeps, hostId: string, driveId: string): Promise<void> {
-  try {
-    await ignoreAbsent(links.call(hostId, agentMethods.driveDelete, { driveId }));
-    store.drives.remove(driveId);
-  } catch {
-    store.drives.setPhase(driveId, 'failed');
-    log.warn('drive half made', { driveId, hostId });
-  }
+/** @throws VmcError 'busy'. */
+export function requireDetached(deps: MachineDeps, account: Account, drive: DriveRow): void {
+  const [attached] = deps.store.attachments.ofDrive(drive.driveId);
+  if (attached !== undefined) throw alreadyAttached(deps, account, drive, attached);
+}
+
+/** @throws VmcError 'wrong-state'. */
+export function requireMade(drive: DriveRow): void {
+  if (drive.phase === 'made') return;
+  throw drive.phase === 'creating'
+    ? new VmcError('wrong-state', `The drive ${drive.name} is being made.`, 'Wait until it is.')
+    : new VmcError('wrong-state', `The drive ${drive.name} was not made completely.`, 'Delete it.');
 }
 
 /** After a failure the host is asked what is so; if it cannot be, its next report settles it. */
@@ -142,12 +161,18 @@ async function settlingOnFailure(deps: MachineDeps, vm: VmRow, work: () => Promi
   }
 }
 
-function checkFit(drive: DriveRow, vm: VmRow): void {
-  if (drive.phase !== 'made')
-    throw new VmcError('wrong-state', `The drive ${drive.name} was not made completely.`, 'Delete it.');
+/** What they could attach: their access and their way to the VM may have changed since. */
+function requireMayDetach({ store }: MachineDeps, account: Account, driveId: string, there: Attachment): void {
+  const { drive, access }: { drive: DriveRow; access: Access } = sharedDrive(store, account, driveId);
+  requireMode(drive, access, there.readOnly);
+  if (access !== 'owner') reachableVm(store, account, there.vmId);
+}
+
+function checkFit({ links }: MachineDeps, drive: DriveRow, vm: VmRow): void {
+  requireMade(drive);
   if (vm.phase !== 'made')
     throw new VmcError('wrong-state', `The VM ${vm.name} was not made completely.`, 'Delete it and make it again.');
-  if (drive.hostId !== vm.hostId)
+  if (drive.hostId !== vm.hostId && !sharePool(links, drive.hostId, vm.hostId))
     throw new VmcError(
       'wrong-state',
       `The drive ${drive.name} is on host ${drive.hostId} and the VM ${vm.name} on ${vm.hostId}.`,
@@ -155,10 +180,17 @@ function checkFit(drive: DriveRow, vm: VmRow): void {
     );
 }
 
-function alreadyAttached(drive: DriveRow, { vmId, readOnly }: Attachment, vm: VmRow | undefined): VmcError {
+function alreadyAttached(
+  { store }: MachineDeps,
+  { userId }: Account,
+  drive: DriveRow,
+  { vmId, readOnly }: Attachment,
+): VmcError {
+  const isTold = drive.ownerId === userId || mayReach(store, userId, vmId);
+  const where = isTold ? `the VM ${store.vms.get(vmId)?.name ?? vmId}` : 'a VM that you do not reach';
   return new VmcError(
     'busy',
-    `The drive ${drive.name} is attached to the VM ${vm?.name ?? vmId} ${readOnly ? 'read-only' : 'read-write'}.`,
+    `The drive ${drive.name} is attached to ${where} ${readOnly ? 'read-only' : 'read-write'}.`,
     'Close it there and detach it first.',
   );
 }

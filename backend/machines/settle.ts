@@ -7,6 +7,7 @@ import { VmcError } from '../../shared/errors.ts';
 import { errorFields } from '../../shared/log.ts';
 import type { VmRow } from '../store/vms.ts';
 import { type MachineDeps, vmKey } from './deps.ts';
+import { settleFiles } from './settle-files.ts';
 
 /** Asks the host and follows it. The caller holds the VM's lock. @throws what the agent answers. */
 export async function settleAttachments(deps: MachineDeps, { hostId, vmId }: VmRow): Promise<void> {
@@ -20,12 +21,16 @@ export async function settleAttachments(deps: MachineDeps, { hostId, vmId }: VmR
       store.attachments.remove(driveId, vmId);
   }
   for (const { driveId, readOnly } of there.values())
-    if (isOn(deps, hostId, driveId)) store.attachments.confirm(driveId, vmId, readOnly);
+    if (isCredible(deps, hostId, driveId, vmId)) store.attachments.confirm(driveId, vmId, readOnly);
 }
 
-/** A host's word counts for its own drives only: it could block everybody else's by claiming them. */
-function isOn({ store }: MachineDeps, hostId: string, driveId: string): boolean {
-  return store.drives.get(driveId)?.hostId === hostId;
+/**
+ * A host's word counts for its own drives, and for those of a shared pool that were to be attached to this VM: it could block
+ * everybody else's by claiming them.
+ */
+function isCredible({ store }: MachineDeps, hostId: string, driveId: string, vmId: string): boolean {
+  const drive = store.drives.get(driveId);
+  return drive?.hostId === hostId || store.attachments.ofVm(vmId).some((it) => it.driveId === driveId);
 }
 
 async function freshStatus({ links }: MachineDeps, hostId: string, vmId: string): Promise<VmStatus> {
@@ -63,6 +68,7 @@ export class Settler {
   async #settleHost(hostId: string, report: HostReport): Promise<void> {
     const reported = new Map(report.vms.map((vm) => [vm.vmId, vm]));
     for (const vm of this.#deps.store.vms.onHost(hostId)) await this.#settle(vm, reported.get(vm.vmId));
+    await settleFiles(this.#deps, hostId);
   }
 
   async #settle(vm: VmRow, status: VmStatus | undefined): Promise<void> {
@@ -84,7 +90,7 @@ export class Settler {
     if (wanted.some((it) => it.phase !== 'attached')) return true;
     if (status === undefined || status.state === 'absent') return false;
     const text = (it: { driveId: string; readOnly: boolean }) => `${it.driveId} ${it.readOnly}`;
-    const known = status.attached.filter((it) => isOn(this.#deps, hostId, it.driveId));
+    const known = status.attached.filter((it) => isCredible(this.#deps, hostId, it.driveId, vmId));
     return wanted.map(text).sort().join() !== known.map(text).sort().join();
   }
 }

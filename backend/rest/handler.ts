@@ -19,8 +19,12 @@ export class RestRequest {
   actor: string | undefined;
   target: string | undefined;
 
-  constructor(address: string, caller: Caller | undefined, target: string | undefined) {
+  /** Nobody waits for the answer any more. */
+  readonly gone: AbortSignal;
+
+  constructor(address: string, caller: Caller | undefined, target: string | undefined, gone: AbortSignal) {
     this.address = address;
+    this.gone = gone;
     this.#caller = caller;
     this.actor = caller?.account.userId;
     this.target = target;

@@ -13,7 +13,8 @@ import type { RateLimit } from '../net/rate-limit.ts';
 import { REQUEST_TIMEOUT_MS, tlsServerOptions } from '../net/tls-server.ts';
 import type { ServerKeys } from '../state-folder.ts';
 import type { Store } from '../store/store.ts';
-import { type Handlers, RestRequest } from './handler.ts';
+import { type Caller, type Handlers, RestRequest } from './handler.ts';
+import { LargeRequests } from './large-requests.ts';
 import { findCaller, requireAuth } from './sessions.ts';
 
 const MAX_BODY_BYTES = 64 * 1024;
@@ -45,18 +46,25 @@ export function makeRestServer(deps: RestDeps): RestServer {
   });
   frontDoor.guard(app.server);
   const running = new Set<Promise<unknown>>();
+  const large = new LargeRequests();
   app.addHook('onClose', async () => void (await Promise.allSettled(running)));
   for (const [name, route] of Object.entries(routes)) {
     const handle = deps.handlers[name as keyof Handlers] as AnyHandler;
     app.route({
       method: route.method,
       url: route.path,
+      bodyLimit: route.maxBodyBytes ?? MAX_BODY_BYTES,
+      ...(isLarge(route)
+        ? { onRequest: async (request, reply) => admitLarge(deps, large, route, request, reply) }
+        : {}),
       handler: async (request, reply) => {
         const address = plainAddress(request.socket.remoteAddress);
         if (route.auth === 'none' && !strangers.allow(address))
           throw new VmcError('limit', 'Too many requests from this address.', 'Wait a minute.');
         reply.header('cache-control', 'no-store');
-        const answered = answer(deps, { name, route, handle }, request, address);
+        const gone = new AbortController();
+        reply.raw.once('close', () => gone.abort());
+        const answered = answer(deps, { name, route, handle }, request, address, gone.signal);
         running.add(answered);
         return answered.finally(() => running.delete(answered));
       },
@@ -91,20 +99,46 @@ interface Entry {
   handle: AnyHandler;
 }
 
+/** Who asks. @throws VmcError 'unauthenticated', 'forbidden', 'limit'. */
+function admit(deps: RestDeps, route: Route, request: FastifyRequest, address: string): Caller | undefined {
+  const caller = findCaller(deps.store, request.headers.authorization, deps.now());
+  if (caller !== undefined) deps.frontDoor.guest(request.socket)?.known();
+  else if (route.auth !== 'none') refuseTooMany(deps, address);
+  requireAuth(route.auth, caller);
+  return caller;
+}
+
+const isLarge = ({ maxBodyBytes, maxAnswerBytes }: Route): boolean =>
+  maxBodyBytes !== undefined || maxAnswerBytes !== undefined;
+
+/** Before a byte of the body is read. */
+function admitLarge(
+  deps: RestDeps,
+  large: LargeRequests,
+  route: Route,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): void {
+  const caller = admit(deps, route, request, plainAddress(request.socket.remoteAddress));
+  if (caller !== undefined)
+    reply.raw.once(
+      'close',
+      large.enter(caller.account.userId, () => request.socket.destroy()),
+    );
+}
+
 /** Who may comes first; then what was sent is looked at; what happened goes to the audit log. */
 async function answer(
   deps: RestDeps,
   { name, route, handle }: Entry,
   request: FastifyRequest,
   address: string,
+  gone: AbortSignal,
 ): Promise<unknown> {
   const { store, now } = deps;
-  const caller = findCaller(store, request.headers.authorization, now());
-  if (caller !== undefined) deps.frontDoor.guest(request.socket)?.known();
-  else if (route.auth !== 'none') refuseTooMany(deps, address);
-  requireAuth(route.auth, caller);
+  const caller = admit(deps, route, request, address);
   const params = parse(route.params, request.params ?? {});
-  const rest = new RestRequest(address, route.auth === 'none' ? undefined : caller, firstValue(params));
+  const rest = new RestRequest(address, route.auth === 'none' ? undefined : caller, firstValue(params), gone);
   const audit = (result: string) => {
     if (route.method === 'GET' || rest.actor === undefined) return;
     store.audit.add({ at: now(), actor: rest.actor, action: name, target: rest.target ?? null, result });

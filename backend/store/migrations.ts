@@ -106,4 +106,73 @@ export const migrations: readonly string[] = [
   ) STRICT;
   CREATE INDEX vmPeopleByUser ON vmPeople (userId);
   `,
+  `
+  -- unsure: the host was asked to change the file, and what it did is not known yet.
+  ALTER TABLE drives ADD COLUMN unsure INTEGER NOT NULL DEFAULT 0;
+
+  CREATE TABLE driveShares (
+    driveId TEXT NOT NULL REFERENCES drives ON DELETE CASCADE,
+    userId TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    access TEXT NOT NULL CHECK (access IN ('ro', 'rw')),
+    since INTEGER NOT NULL,
+    PRIMARY KEY (driveId, userId)
+  ) STRICT;
+  CREATE INDEX driveSharesByUser ON driveShares (userId);
+
+  -- Keys of people with whom a drive is shared go with their account.
+  CREATE TABLE newDriveKeys (
+    driveId TEXT NOT NULL REFERENCES drives ON DELETE CASCADE,
+    userId TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    wrappedKey BLOB NOT NULL,
+    PRIMARY KEY (driveId, userId)
+  ) STRICT;
+  INSERT INTO newDriveKeys SELECT driveId, userId, wrappedKey FROM driveKeys;
+  DROP TABLE driveKeys;
+  ALTER TABLE newDriveKeys RENAME TO driveKeys;
+
+  -- While a change of key is open.
+  CREATE TABLE nextDriveKeys (
+    driveId TEXT NOT NULL REFERENCES drives ON DELETE CASCADE,
+    userId TEXT NOT NULL REFERENCES accounts ON DELETE CASCADE,
+    wrappedKey BLOB NOT NULL,
+    PRIMARY KEY (driveId, userId)
+  ) STRICT;
+
+  -- Of a drive that was made of a snapshot of another one: the owner's keys of that one.
+  CREATE TABLE restoredKeys (
+    driveId TEXT NOT NULL REFERENCES drives ON DELETE CASCADE,
+    oldDriveId TEXT NOT NULL,
+    wrappedKey BLOB NOT NULL
+  ) STRICT;
+  CREATE INDEX restoredKeysByDrive ON restoredKeys (driveId);
+
+  CREATE TABLE driveHeaders (
+    driveId TEXT NOT NULL REFERENCES drives ON DELETE CASCADE,
+    storedAt INTEGER NOT NULL,
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (driveId, storedAt)
+  ) STRICT;
+
+  -- driveId may be gone. told: what the host said of it, as JSON; null until it has.
+  -- unsureAt: since then it is not known whether the host has it.
+  CREATE TABLE snapshots (
+    snapshotId TEXT PRIMARY KEY,
+    driveId TEXT NOT NULL,
+    driveName TEXT NOT NULL,
+    ownerId TEXT NOT NULL REFERENCES accounts,
+    hostId TEXT NOT NULL REFERENCES hosts,
+    begunAt INTEGER NOT NULL,
+    told TEXT,
+    unsureAt INTEGER
+  ) STRICT;
+  CREATE INDEX snapshotsByOwner ON snapshots (ownerId);
+  CREATE INDEX snapshotsByHost ON snapshots (hostId);
+
+  -- The owner's keys of the drive when it was taken: the drive's own may change, or go with it.
+  CREATE TABLE snapshotKeys (
+    snapshotId TEXT NOT NULL REFERENCES snapshots ON DELETE CASCADE,
+    wrappedKey BLOB NOT NULL,
+    PRIMARY KEY (snapshotId, wrappedKey)
+  ) STRICT;
+  `,
 ];

@@ -5,10 +5,13 @@ import { attachmentStore } from './attachments.ts';
 import { auditStore } from './audit.ts';
 import { codeStore } from './codes.ts';
 import { Database } from './database.ts';
+import { driveHeaderStore } from './drive-headers.ts';
 import { driveKeyStore } from './drive-keys.ts';
+import { driveShareStore } from './drive-shares.ts';
 import { driveStore } from './drives.ts';
 import { hostStore } from './hosts.ts';
 import { sessionStore } from './sessions.ts';
+import { snapshotStore } from './snapshots.ts';
 import { vmPeopleStore } from './vm-people.ts';
 import { vmStore } from './vms.ts';
 
@@ -27,6 +30,9 @@ export function openStore(stateDir: string) {
     vmPeople: vmPeopleStore(db),
     drives: driveStore(db),
     driveKeys: driveKeyStore(db),
+    driveShares: driveShareStore(db),
+    driveHeaders: driveHeaderStore(db),
+    snapshots: snapshotStore(db),
     attachments: attachmentStore(db),
     audit: auditStore(db),
   };

@@ -1,11 +1,22 @@
 /** Every REST route. Errors are `{error: {code, message, hint?}}` with the HTTP status of `ERROR_STATUS`. */
 import type { ErrorCode } from '../errors.ts';
 import { accountRoutes } from './accounts.ts';
+import { driveCareRoutes } from './drive-care.ts';
+import { drivePeopleRoutes } from './drive-people.ts';
 import { endpointRoutes } from './endpoints.ts';
+import { jobRoutes } from './jobs.ts';
 import { machineRoutes } from './machines.ts';
 import { vmPeopleRoutes } from './vm-people.ts';
 
-export const routes = { ...accountRoutes, ...machineRoutes, ...endpointRoutes, ...vmPeopleRoutes };
+export const routes = {
+  ...accountRoutes,
+  ...machineRoutes,
+  ...endpointRoutes,
+  ...vmPeopleRoutes,
+  ...driveCareRoutes,
+  ...drivePeopleRoutes,
+  ...jobRoutes,
+};
 
 /** Codes that do not appear are 500. */
 export const ERROR_STATUS: Partial<Record<ErrorCode, number>> = {

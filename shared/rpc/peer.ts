@@ -63,6 +63,11 @@ export interface CallOptions {
   /** Milliseconds to wait for the answer; default 60 000. The call is then cancelled at the other side too. */
   timeoutMs?: number;
   onProgress?: (progress: Progress) => void;
+  /**
+   * Milliseconds for which a cancelled call waits for the other side to say how it ended: what it had half made is gone by
+   * then, or the word came too late and this is the result. Default: it does not wait.
+   */
+  settleMs?: number;
   /** Of a request that may have been sent before, on another channel. Default: a new one for a method that changes something. */
   requestId?: string;
   /** What `accepted` was when this request was first sent. Default: what it is now. */
@@ -170,11 +175,17 @@ export class RpcPeer {
         reject(error);
       };
       const timeoutMs = options.timeoutMs ?? 60_000;
-      const timer = setTimeout(
+      let timer = setTimeout(
         () => stop(new VmcError('timeout', `${method.name}: no answer within ${Math.round(timeoutMs / 1000)} s.`)),
         timeoutMs,
       );
-      const onAbort = () => stop(new VmcError('cancelled', `${method.name} was cancelled.`));
+      const onAbort = () => {
+        const { settleMs } = options;
+        if (settleMs === undefined) return stop(new VmcError('cancelled', `${method.name} was cancelled.`));
+        this.notify('$cancel', { id }).catch(() => {});
+        clearTimeout(timer);
+        timer = setTimeout(() => reject(unheeded(method.name)), settleMs);
+      };
       options.signal?.addEventListener('abort', onAbort, { once: true });
       const settle = <T>(then: (value: T) => void) => {
         return (value: T) => {
@@ -358,6 +369,13 @@ export class RpcPeer {
 
 /** Who says goodbye wants nothing more; a cut says nothing about what its caller wants. */
 const left = (): VmcError => new VmcError('cancelled', 'The other side has left.');
+
+const unheeded = (what: string): VmcError =>
+  new VmcError(
+    'outcome-unknown',
+    `${what} was told to stop, and has not said that it did.`,
+    'Look at what is there before you repeat it.',
+  );
 
 function channelClosed(what: string): VmcError {
   return new VmcError(

@@ -6,19 +6,23 @@ import {
   type VmSpec,
   type VmStatus,
 } from '../../../shared/agent-api/index.ts';
+import { type Snapshot, snapshotMethods } from '../../../shared/agent-api/snapshots.ts';
 import type { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { Bootstrap } from '../../../shared/bootstrap.ts';
 import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
 import { VmcError } from '../../../shared/errors.ts';
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
 import { dispatcher } from '../../../shared/rpc/dispatch.ts';
-import type { Implementation } from '../../../shared/rpc/method.ts';
+import type { CallContext, Implementation } from '../../../shared/rpc/method.ts';
 import { RpcPeer } from '../../../shared/rpc/peer.ts';
+
+const methods = { ...agentMethods, ...snapshotMethods };
 
 export class FakeAgent {
   readonly identity: Identity = generateIdentity();
   readonly vms = new Map<string, VmStatus>();
   readonly drives = new Map<string, { format: 'qcow2' | 'raw'; sizeBytes: number }>();
+  readonly snapshots = new Map<string, Snapshot>();
   readonly specs: { spec: VmSpec; bootstrap: Bootstrap }[] = [];
   /** Method name → what its next call throws, before it does anything. */
   readonly failNext = new Map<string, Error>();
@@ -26,7 +30,13 @@ export class FakeAgent {
   readonly holdNext = new Map<string, Promise<void>>();
   /** Method name → the link is cut after the work is done, before the answer. */
   readonly cutNext = new Set<string>();
+  /** Method name → it tells of progress and goes on only when this is resolved; told to stop, it leaves nothing and says so. */
+  readonly workNext = new Map<string, Promise<void>>();
   readonly calls: string[] = [];
+  /** What came with them. */
+  readonly asked: { method: string; params: unknown }[] = [];
+  /** Of the folder in which its drives are: another host that says the same shares it. */
+  poolId: string | undefined;
   /** Every VM is forwarded to this port. */
   hostPort = 1;
   memoryFreeBytes = 8e9;
@@ -35,10 +45,11 @@ export class FakeAgent {
 
   async link(client: BackendClient, hostId: string): Promise<void> {
     const socket = await client.openHostLink(this.identity, hostId);
-    const handle = dispatcher(agentMethods, this.#methods(), () => {}, {});
+    const handle = dispatcher(methods, this.#methods(), () => {}, {});
     this.#peer = new RpcPeer(webSocketTransport(socket), {
       handle: async (method, params, context) => {
         this.calls.push(method);
+        this.asked.push({ method, params });
         const hold = this.holdNext.get(method);
         this.holdNext.delete(method);
         await hold;
@@ -63,7 +74,13 @@ export class FakeAgent {
     const report: HostReport = {
       version: '0',
       libvirt: { ok: true },
-      utilisation: { cores: 2, load1: 0, memoryBytes: 16e9, memoryFreeBytes: this.memoryFreeBytes, pools: [] },
+      utilisation: {
+        cores: 2,
+        load1: 0,
+        memoryBytes: 16e9,
+        memoryFreeBytes: this.memoryFreeBytes,
+        pools: this.#pools(),
+      },
       vms: [...this.vms.values()],
     };
     await this.#peer?.notify(HOST_REPORT, report);
@@ -75,13 +92,34 @@ export class FakeAgent {
     return vm;
   }
 
+  #pools() {
+    return this.poolId === undefined ? [] : [{ name: 'drives', id: this.poolId, sizeBytes: 1e12, freeBytes: 1e12 }];
+  }
+
+  async #work(method: string, { progress, signal }: CallContext): Promise<void> {
+    const done = this.workNext.get(method);
+    if (done === undefined) return;
+    this.workNext.delete(method);
+    progress({ step: 'copying', done: 1, total: 10, unit: 'bytes' });
+    await new Promise<void>((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      void done.then(resolve);
+    });
+  }
+
   #drive(driveId: string) {
     const drive = this.drives.get(driveId);
     if (drive === undefined) throw new VmcError('not-found', `There is no drive ${driveId} here.`);
-    return { driveId, ...drive, allocatedBytes: 200_704 };
+    return { ...drive, driveId, allocatedBytes: 200_704 };
   }
 
-  #methods(): Implementation<typeof agentMethods, object> {
+  #snapshot(snapshotId: string): Snapshot {
+    const snapshot = this.snapshots.get(snapshotId);
+    if (snapshot === undefined) throw new VmcError('not-found', `There is no snapshot ${snapshotId} here.`);
+    return snapshot;
+  }
+
+  #methods(): Implementation<typeof methods, object> {
     return {
       vmCreate: async ({ spec, bootstrap }) => {
         this.specs.push({ spec, bootstrap });
@@ -97,7 +135,8 @@ export class FakeAgent {
         return {};
       },
       vmStatus: async ({ vmId }) => this.vm(vmId),
-      driveCreate: async ({ driveId, format, sizeBytes }) => {
+      driveCreate: async ({ driveId, format, sizeBytes }, context) => {
+        await this.#work('drive.create', context);
         this.drives.set(driveId, { format, sizeBytes });
         return this.#drive(driveId);
       },
@@ -120,10 +159,40 @@ export class FakeAgent {
         this.drives.set(driveId, { ...this.#drive(driveId), sizeBytes });
         return this.#drive(driveId);
       },
-      driveCheck: async () => ({ state: 'good', leakedClusters: 0, corruptions: 0, repaired: false }),
-      driveConvert: async ({ driveId, format }) => {
+      driveCheck: async ({ driveId, repair }, context) => {
+        await this.#work('drive.check', context);
+        this.#drive(driveId);
+        return { state: 'good', leakedClusters: 0, corruptions: 0, repaired: repair };
+      },
+      driveConvert: async ({ driveId, format }, context) => {
+        await this.#work('drive.convert', context);
         this.drives.set(driveId, { ...this.#drive(driveId), format });
         return this.#drive(driveId);
+      },
+      snapshotCreate: async ({ snapshotId, driveId, kind, target }, context) => {
+        await this.#work('snapshot.create', context);
+        const { sizeBytes } = this.#drive(driveId);
+        const made = { snapshotId, driveId, target, sizeBytes, storedBytes: 1, sha256: 'a'.repeat(64), takenAt: 1 };
+        this.snapshots.set(snapshotId, { ...made, kind: kind === 'incremental' ? kind : 'full' });
+        return this.#snapshot(snapshotId);
+      },
+      snapshotList: async ({ driveId }) => ({
+        snapshots: [...this.snapshots.values()].filter((it) => driveId === undefined || it.driveId === driveId),
+      }),
+      snapshotVerify: async ({ snapshotId }, context) => {
+        await this.#work('snapshot.verify', context);
+        this.#snapshot(snapshotId);
+        return { ok: true };
+      },
+      snapshotRestore: async ({ snapshotId, newDriveId, format }, context) => {
+        await this.#work('snapshot.restore', context);
+        this.drives.set(newDriveId, { format, sizeBytes: this.#snapshot(snapshotId).sizeBytes });
+        return this.#drive(newDriveId);
+      },
+      snapshotDelete: async ({ snapshotId }) => {
+        this.#snapshot(snapshotId);
+        this.snapshots.delete(snapshotId);
+        return {};
       },
     };
   }

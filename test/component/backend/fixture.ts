@@ -88,6 +88,13 @@ export class Fixture {
     return { identity, client, userId };
   }
 
+  /** The same person on another device, or after the backend has started again. */
+  async signedIn(person: Person): Promise<Person> {
+    const client = this.client();
+    await client.signIn(person.identity);
+    return { ...person, client };
+  }
+
   /** A host that is enrolled, linked and has reported. */
   async host(admin: Person, name = 'vmhost', agent = new FakeAgent()): Promise<{ agent: FakeAgent; hostId: string }> {
     const { hostId, enrolToken } = await admin.client.call(routes.hostAdd, { params: {}, body: { name } });

@@ -34,6 +34,7 @@ async function start() {
       ticketsPerMinute: MOST,
       vmsPerUser: MOST,
       drivesPerUser: MOST,
+      snapshotsPerUser: MOST,
     },
   });
   let failed: unknown;
