@@ -21,6 +21,7 @@ import { driveHeaderHandlers } from './machines/drive-header-handlers.ts';
 import { driveKeyHandlers } from './machines/drive-key-handlers.ts';
 import { drivePeopleHandlers } from './machines/drive-people-handlers.ts';
 import { endpointHandlers } from './machines/endpoint-handlers.ts';
+import { isoHandlers } from './machines/iso-handlers.ts';
 import { peopleHandlers } from './machines/people-handlers.ts';
 import { mayReach as isReachable } from './machines/reach.ts';
 import { Settler } from './machines/settle.ts';
@@ -182,6 +183,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
       ...snapshotHandlers(machines),
       ...jobHandlers(jobs),
       ...endpointHandlers(machines),
+      ...isoHandlers(machines),
       ...ticketHandlers({
         store,
         office,

@@ -10,14 +10,18 @@ import { driveInfo } from './drives/drives.ts';
 import { createDrive } from './drives/make.ts';
 import { resizeDrive } from './drives/resize.ts';
 import type { Host } from './host.ts';
+import { listIsos } from './isos/isos.ts';
 import { attachDrive, detachDrive } from './vms/attach.ts';
 import { createVm } from './vms/create.ts';
 import { deleteVm } from './vms/delete.ts';
+import { attachIso, ejectIso } from './vms/isos.ts';
 import { shutdownVm, startVm } from './vms/power.ts';
 import { vmStatus } from './vms/status.ts';
 
 /** Requests that change nothing, after which there is nothing to report. */
-const QUIET: ReadonlySet<string> = new Set([agentMethods.vmStatus.name, agentMethods.driveInfo.name]);
+const QUIET: ReadonlySet<string> = new Set(
+  [agentMethods.vmStatus, agentMethods.driveInfo, agentMethods.isoList].map(({ name }) => name),
+);
 
 /** @param onRequest told of each request that ended, with the error if it failed. */
 export function agentDispatcher(
@@ -46,6 +50,9 @@ export function agentDispatcher(
     driveCheck: ({ driveId, repair }, { signal, progress }) => checkDrive(host, driveId, repair, { signal, progress }),
     driveConvert: ({ driveId, format }, { signal, progress }) =>
       convertDrive(host, driveId, format, { signal, progress }),
+    isoList: async () => ({ isos: await listIsos(host) }),
+    isoAttach: ({ isoId, vmId }) => attachIso(host, isoId, vmId),
+    isoEject: ({ isoId, vmId }) => ejectIso(host, isoId, vmId),
   };
   // The backend may ask for all of it: that is who is at the other end of the link.
   const handle = dispatcher(agentMethods, implementation, () => {}, {});

@@ -24,6 +24,7 @@ export const FAULT_POINTS = [
   'drive.convert:old',
   'drive.attach:device',
   'drive.detach:config',
+  'iso.eject:config',
 ] as const;
 
 export type FaultPoint = (typeof FAULT_POINTS)[number];

@@ -7,6 +7,10 @@ export const vmIdSchema = z.string().regex(/^vm-[0-9a-f]{12}$/, 'a VM id looks l
 export const driveIdSchema = z.string().regex(/^drv[0-9a-f]{16}$/, 'a drive id looks like drv0123456789abcdef');
 /** `iso` and the first 16 hex digits of the SHA-256 of the image's file name: also its serial in the VM. */
 export const isoIdSchema = z.string().regex(/^iso[0-9a-f]{16}$/, 'an ISO id looks like iso0123456789abcdef');
+/** Of a disk that the host attached to a VM: its serial there. */
+export const diskIdSchema = z.union([driveIdSchema, isoIdSchema]);
+/** The name of an ISO image: its file's name without `.iso`. */
+export const isoNameSchema = z.string().regex(/^[a-zA-Z0-9][a-zA-Z0-9._+-]{0,127}$/);
 export const snapshotIdSchema = z
   .string()
   .regex(/^snap-[0-9a-f]{16}$/, 'a snapshot id looks like snap-0123456789abcdef');

@@ -5,6 +5,7 @@ import { VmcError } from '../shared/errors.ts';
 import type { CliDeps, CommonOptions } from './cli.ts';
 import { withCommon } from './cli.ts';
 import { loadConfig } from './config.ts';
+import { allowedTargets } from './firewall/allowed-targets.ts';
 import { Firewall, loadedRules } from './firewall/firewall.ts';
 import { readStoredBootstrap } from './known-vm.ts';
 import { otherRelays } from './relay-client/relay-access.ts';
@@ -30,9 +31,10 @@ export function addFirewallCommands(program: Command, deps: CliDeps): void {
 }
 
 async function planned(configPath: string): Promise<Firewall> {
-  const { stateDir, tunnel, network } = await loadConfig(configPath);
+  const config = await loadConfig(configPath);
+  const { stateDir, tunnel } = config;
   const { backend, vm } = await readStoredBootstrap(stateDir);
   const access = await readRelayAccess(stateDir, vm.id, backend.pin);
   const relayUrls = otherRelays(access, backend.pin);
-  return new Firewall({ backendUrl: backend.url, relayUrls, tunnelPort: tunnel.port, allow: network.allow });
+  return new Firewall({ backendUrl: backend.url, relayUrls, tunnelPort: tunnel.port, allow: allowedTargets(config) });
 }

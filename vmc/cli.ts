@@ -5,6 +5,7 @@ import { VmcError } from '../shared/errors.ts';
 import { addAuditCommands } from './cli-audit.ts';
 import { addDriveCommands } from './cli-drive.ts';
 import { addFirewallCommands } from './cli-firewall.ts';
+import { addMediaCommands } from './cli-media.ts';
 import { addPeopleCommands } from './cli-people.ts';
 import { DEFAULT_CONFIG_PATH, loadConfig } from './config.ts';
 import { readKnownVm } from './known-vm.ts';
@@ -44,6 +45,7 @@ export async function runCli(argv: readonly string[], deps: CliDeps): Promise<nu
   addStatusCommands(program, deps);
   addBootstrapCommand(program, deps);
   addDriveCommands(program, deps);
+  addMediaCommands(program, deps);
   addFirewallCommands(program, deps);
   addAuditCommands(program, deps);
   addPeopleCommands(program, deps);

@@ -42,6 +42,9 @@ export const configSchema = z.strictObject({
     .prefault({}),
   accounts: z.strictObject({ homes: folder.default('/home'), shell: folder.default('/bin/bash') }).prefault({}),
   drives: z.strictObject({ mountRoot: folder.default('/mnt') }).prefault({}),
+  nfs: z
+    .strictObject({ servers: z.array(z.ipv4('the IPv4 address of an NFS server')).max(64).default([]) })
+    .prefault({}),
   audit: z
     .strictObject({
       failClosed: z.boolean().default(false),

@@ -14,7 +14,9 @@ import { ChannelServer } from './channel-server/channel-server.ts';
 import type { Config } from './config.ts';
 import { makeDispatch } from './dispatch.ts';
 import type { Drives } from './drives/drives.ts';
+import { allowedTargets } from './firewall/allowed-targets.ts';
 import { Firewall } from './firewall/firewall.ts';
+import type { Media } from './media/media.ts';
 import { watchNetwork } from './network/network-changes.ts';
 import { People } from './people/people.ts';
 import { memberOf, nameOf } from './people/people-state.ts';
@@ -114,7 +116,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
     backendUrl: backend.url,
     relayUrls: otherRelays(stored, backend.pin),
     tunnelPort: limits.port,
-    allow: config.network.allow,
+    allow: allowedTargets(config),
   });
   const [people] = await Promise.all([
     People.open({
@@ -163,6 +165,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
         sftpFor: async (person, rights) => (config.sftp.enabled ? files.access(person, rights) : undefined),
       }),
       drives: loadLate(config, log, () => accounts.drivesGid()),
+      media: loadMediaLate(config, log),
       people,
       vmId: vm.id,
       info: () => ({
@@ -307,5 +310,15 @@ function loadLate(config: Config, log: Log, peopleGid: () => Promise<number>): (
         }),
     );
     return drives;
+  };
+}
+
+function loadMediaLate(config: Config, log: Log): () => Promise<Media> {
+  let media: Promise<Media> | undefined;
+  return () => {
+    media ??= import('./media/media.ts').then(({ openMedia }) =>
+      openMedia(config, (what, error) => log.error('undo-failed', { what, ...errorFields(error) })),
+    );
+    return media;
   };
 }

@@ -14,6 +14,7 @@ import type { AuditLog } from './audit/audit-log.ts';
 import type { LogReader } from './audit/read-page.ts';
 import type { Caller } from './channel-server/channel-server.ts';
 import type { Drives } from './drives/drives.ts';
+import type { Media } from './media/media.ts';
 import type { Change, WantedStanding } from './people/decide-change.ts';
 import { describeMember, describePeople, describeProfiles } from './people/describe-people.ts';
 import type { People } from './people/people.ts';
@@ -23,6 +24,7 @@ import type { Tunnel } from './tunnel/tunnel.ts';
 
 export interface DispatchDeps {
   drives: () => Promise<Drives>;
+  media: () => Promise<Media>;
   tunnel: Tunnel;
   people: Pick<People, 'state' | 'ownerKey' | 'change' | 'reset'>;
   /** A reset must name this VM. */
@@ -41,7 +43,7 @@ type Changing = (typeof controlMethods)[keyof typeof controlMethods];
 
 /** @returns for each caller the function that answers their requests. */
 export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
-  const { audit, auditLog, tunnel, drives, people } = deps;
+  const { audit, auditLog, tunnel, drives, media, people } = deps;
 
   const audited = async <T>({ caller, signal }: Who, method: Changing, target: string, work: () => Promise<T>) => {
     const { fingerprint: who } = caller;
@@ -80,6 +82,26 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
       audited(context, controlMethods.driveTrim, params.driveId, async () => ({
         trimmedBytes: await (await drives()).trim(params.driveId, context),
       })),
+    isoList: async () => ({ isos: await (await media()).isos.list() }),
+    isoMount: (params, context) =>
+      audited(context, controlMethods.isoMount, `${params.isoId} ${params.name}`, async () =>
+        (await media()).isos.mount(params, context),
+      ),
+    isoUnmount: ({ isoId }, context) =>
+      audited(context, controlMethods.isoUnmount, isoId, async () => {
+        await (await media()).isos.unmount(isoId, context);
+        return {};
+      }),
+    nfsList: async () => (await media()).nfs.list(),
+    nfsMount: (params, context) => {
+      const target = `${params.server}:${params.path} ${params.name}${params.readOnly ? '' : ' read-write'}`;
+      return audited(context, controlMethods.nfsMount, target, async () => (await media()).nfs.mount(params, context));
+    },
+    nfsUnmount: ({ name }, context) =>
+      audited(context, controlMethods.nfsUnmount, name, async () => {
+        await (await media()).nfs.unmount(name, context);
+        return {};
+      }),
     tunnelOpen: ({ certificateSha256 }, context) =>
       audited(context, controlMethods.tunnelOpen, certificateSha256, async () =>
         tunnel.open(certificateSha256, context.caller.fingerprint, () => context.caller.rights()),

@@ -8,6 +8,7 @@ import { type Host, makeHost } from '../host.ts';
 import { AGENT_VERSION } from '../version.ts';
 import { addDriveCommands } from './drive.ts';
 import { addFirewallCommands } from './firewall.ts';
+import { addIsoCommands } from './iso.ts';
 import { parseFd } from './parse.ts';
 import { addPoolCommands } from './pool.ts';
 import { addVmCommands } from './vm.ts';
@@ -57,6 +58,7 @@ export function hostAgentProgram(io: Io, stopSignal: () => AbortSignal): Command
   addVmCommands(program, context);
   addDriveCommands(program, context);
   addPoolCommands(program, context);
+  addIsoCommands(program, context);
   addFirewallCommands(program, context);
 
   program

@@ -22,13 +22,14 @@ const CONSOLE_TAIL_BYTES = 256 * 1024;
 
 export const vmLines = (vms: readonly VmStatus[]): string =>
   table([
-    ['VM', 'STATE', 'ADDRESS', 'HOST PORT', 'DRIVES'],
+    ['VM', 'STATE', 'ADDRESS', 'HOST PORT', 'DRIVES', 'ISO IMAGES'],
     ...vms.map((it) => [
       it.vmId,
       it.state,
       it.address ?? '-',
       String(it.hostPort ?? '-'),
       it.attached.map((drive) => drive.driveId + (drive.readOnly ? ' (read-only)' : '')).join(', ') || '-',
+      it.isos?.join(', ') ?? '-',
     ]),
   ]);
 

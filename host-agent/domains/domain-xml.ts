@@ -36,6 +36,8 @@ export interface DiskPlan {
   /** 0 is the root disk. libvirt would put only 15 disks on a controller if it chose itself. */
   scsiTarget: number;
   readOnly: boolean;
+  /** A VM starts without it when its file is gone. */
+  optional?: boolean;
 }
 
 export const CREDENTIAL_PREFIX = 'io.systemd.credential.binary:vmc.bootstrap=';
@@ -72,7 +74,7 @@ function disk(plan: DiskPlan): Xml {
       '@discard': discard,
       '@detect_zeroes': detectZeroes,
     },
-    source: { '@file': plan.file },
+    source: { '@file': plan.file, ...(plan.optional === true ? { '@startupPolicy': 'optional' } : {}) },
     target: { '@dev': diskName(plan.scsiTarget), '@bus': 'scsi' },
     ...(plan.readOnly ? { readonly: {} } : {}),
     serial: plan.serial,

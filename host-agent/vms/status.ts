@@ -1,7 +1,7 @@
 /** What a VM is doing, for the backend and for people. */
 import type { VmStatus } from '../../shared/agent-api/index.ts';
 import { VmcError } from '../../shared/errors.ts';
-import { driveIdSchema, vmIdSchema } from '../../shared/names.ts';
+import { driveIdSchema, isoIdSchema, vmIdSchema } from '../../shared/names.ts';
 import { type Domain, inspectAllDomains, inspectDomain } from '../domains/inventory.ts';
 import type { Host } from '../host.ts';
 import type { VmRecord } from '../state/records.ts';
@@ -23,9 +23,11 @@ export async function listVms(host: Host): Promise<VmStatus[]> {
 
 export function statusOf(vmId: string, record: VmRecord | undefined, domain: Domain | undefined): VmStatus {
   const attached = new Map<string, boolean>();
+  const isos = new Set<string>();
   for (const disk of domain === undefined ? [] : [...domain.live, ...domain.config]) {
     const id = driveIdSchema.safeParse(disk.serial);
     if (id.success) attached.set(id.data, disk.readOnly);
+    else if (isoIdSchema.safeParse(disk.serial).success) isos.add(disk.serial as string);
   }
   return {
     vmId,
@@ -33,6 +35,7 @@ export function statusOf(vmId: string, record: VmRecord | undefined, domain: Dom
     ...(domain?.pausedBecause === undefined ? {} : { pausedBecause: domain.pausedBecause }),
     ...(record === undefined ? {} : { address: record.address, hostPort: record.hostPort }),
     attached: [...attached].map(([driveId, readOnly]) => ({ driveId, readOnly })),
+    ...(isos.size === 0 ? {} : { isos: [...isos] }),
   };
 }
 

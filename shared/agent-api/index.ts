@@ -4,6 +4,7 @@ import { bootstrapSchema } from '../bootstrap.ts';
 import { driveIdSchema, vmIdSchema } from '../names.ts';
 import { defineAgentMethod as define } from './define.ts';
 import { driveFileMethods } from './drive-files.ts';
+import { isoMethods } from './isos.ts';
 import {
   driveAllocationSchema,
   driveFileSchema,
@@ -20,6 +21,7 @@ const byVm = z.strictObject({ vmId: vmIdSchema });
 const byDrive = z.strictObject({ driveId: driveIdSchema });
 
 export const agentMethods = {
+  ...isoMethods,
   vmCreate: define({
     name: 'vm.create',
     summary: 'Overlay, domain, address, forward; then start it. Repeating it finishes what was begun',

@@ -1,13 +1,14 @@
 /** ISO images of the host's pool, in and out of VMs, always read-only. */
 import * as z from 'zod';
-import { isoIdSchema, vmIdSchema } from '../names.ts';
+import { isoIdSchema, isoNameSchema, vmIdSchema } from '../names.ts';
 import { defineAgentMethod } from './define.ts';
 import { vmStatusSchema } from './schemas.ts';
 
+export const MAX_ISOS = 1000;
+
 export const isoFileSchema = z.object({
   isoId: isoIdSchema,
-  /** The file's name without `.iso`. */
-  name: z.string().max(128),
+  name: isoNameSchema,
   sizeBytes: z.number().int(),
 });
 export type IsoFile = z.output<typeof isoFileSchema>;
@@ -21,7 +22,7 @@ export const isoMethods = {
     right: 'backend',
     changes: false,
     params: z.strictObject({}),
-    result: z.object({ isos: z.array(isoFileSchema).max(1000) }),
+    result: z.object({ isos: z.array(isoFileSchema).max(MAX_ISOS) }),
     progress: false,
   }),
   isoAttach: defineAgentMethod({

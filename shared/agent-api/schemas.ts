@@ -1,6 +1,6 @@
 /** What a host agent tells of VMs, drives and itself. */
 import * as z from 'zod';
-import { driveIdSchema, imageNameSchema, ipv4Schema, portSchema, vmIdSchema } from '../names.ts';
+import { driveIdSchema, imageNameSchema, ipv4Schema, isoIdSchema, portSchema, vmIdSchema } from '../names.ts';
 
 export const driveFormatSchema = z.enum(['qcow2', 'raw']);
 /** sparse: takes what was written · falloc: its space is set aside at once · full: every byte is written */
@@ -38,6 +38,8 @@ export const vmStatusSchema = z.object({
   address: ipv4Schema.optional(),
   hostPort: portSchema.optional(),
   attached: z.array(z.object({ driveId: driveIdSchema, readOnly: z.boolean() })),
+  /** ISO images that it has; left out when there are none. */
+  isos: z.array(isoIdSchema).max(254).optional(),
 });
 export type VmStatus = z.output<typeof vmStatusSchema>;
 

@@ -1,6 +1,7 @@
 /** Every method of a `control` channel. To add a capability: one file here, one in the feature's folder. */
 import { auditMethods } from './audit.ts';
 import { driveMethods } from './drive.ts';
+import { mediaMethods } from './media.ts';
 import { peopleMethods } from './people.ts';
 import { systemMethods } from './system.ts';
 import { tunnelMethods } from './tunnel.ts';
@@ -8,6 +9,7 @@ import { tunnelMethods } from './tunnel.ts';
 export const controlMethods = {
   ...systemMethods,
   ...driveMethods,
+  ...mediaMethods,
   ...peopleMethods,
   ...tunnelMethods,
   ...auditMethods,

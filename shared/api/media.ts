@@ -11,6 +11,21 @@ export const exportPathSchema = z
   .max(1024)
   .regex(/^(\/(?!\.{1,2}(\/|$))[A-Za-z0-9._+@-]+)+$|^\/$/, 'an absolute path such as /export/data');
 
+/** '10.0.0.5:/export/data' in its parts; undefined for anything else. */
+export function parseNfsExport(text: string): { server: string; path: string } | undefined {
+  const at = text.indexOf(':');
+  const server = ipv4Schema.safeParse(text.slice(0, at));
+  const path = exportPathSchema.safeParse(text.slice(at + 1));
+  return at > 0 && server.success && path.success ? { server: server.data, path: path.data } : undefined;
+}
+
+export const nfsExportSchema = z.string().transform((text, context) => {
+  const parsed = parseNfsExport(text);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: 'custom', message: 'write SERVER:/PATH, such as 10.0.0.5:/export/data' });
+  return z.NEVER;
+});
+
 export const isoStatusSchema = z.object({
   isoId: isoIdSchema,
   state: z.enum(['attached', 'mounted']),

@@ -4,6 +4,7 @@ import { accountRoutes } from './accounts.ts';
 import { driveCareRoutes } from './drive-care.ts';
 import { drivePeopleRoutes } from './drive-people.ts';
 import { endpointRoutes } from './endpoints.ts';
+import { isoRoutes } from './isos.ts';
 import { jobRoutes } from './jobs.ts';
 import { machineRoutes } from './machines.ts';
 import { vmPeopleRoutes } from './vm-people.ts';
@@ -11,6 +12,7 @@ import { vmPeopleRoutes } from './vm-people.ts';
 export const routes = {
   ...accountRoutes,
   ...machineRoutes,
+  ...isoRoutes,
   ...endpointRoutes,
   ...vmPeopleRoutes,
   ...driveCareRoutes,

@@ -2,8 +2,9 @@
 import { join } from 'node:path';
 import { VmcError } from '../../shared/errors.ts';
 import { makeFolder } from '../../shared/files.ts';
-import { driveIdSchema } from '../../shared/names.ts';
+import { diskIdSchema } from '../../shared/names.ts';
 import { type FileLock, lockFile } from '../file-lock.ts';
+import { wordsFor } from './names.ts';
 
 /** Gone after a boot, as all that these files speak of. */
 export const RUN_FOLDER = '/run/vmc/drives';
@@ -14,7 +15,7 @@ export async function lockDrive(
   options: { folder: string; waitMs: number; signal: AbortSignal },
 ): Promise<FileLock> {
   const { folder, waitMs, signal } = options;
-  driveIdSchema.parse(driveId);
+  diskIdSchema.parse(driveId);
   await makeFolder(folder, 0o700);
   const lock = await lockFile(join(folder, `${driveId}.lock`), { waitMs, signal }).catch((error: unknown) => {
     signal.throwIfAborted();
@@ -23,7 +24,7 @@ export async function lockDrive(
   if ('fd' in lock) return lock;
   throw new VmcError(
     'busy',
-    `Another vmc works on the drive ${driveId}: ${lock.holder}.`,
+    `Another vmc works on the ${wordsFor(driveId)}: ${lock.holder}.`,
     'Wait until it is done, then try again.',
   );
 }

@@ -32,7 +32,17 @@ export const CARE_FAULT_POINTS = [
 
 export const KEY_FAULT_POINTS = [] as const;
 
-export const FAULT_POINTS = [...CARE_FAULT_POINTS, ...KEY_FAULT_POINTS] as const;
+export const MEDIA_FAULT_POINTS = [
+  'iso.mount:mount',
+  'iso.unmount:unmount',
+  'iso.unmount:remove-mount-point',
+  'nfs.mount:mount',
+  'nfs.mount:verify',
+  'nfs.unmount:unmount',
+  'nfs.unmount:remove-mount-point',
+] as const;
+
+export const FAULT_POINTS = [...CARE_FAULT_POINTS, ...KEY_FAULT_POINTS, ...MEDIA_FAULT_POINTS] as const;
 export type FaultPoint = (typeof FAULT_POINTS)[number];
 
 /** The fault point before a step. */

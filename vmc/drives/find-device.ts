@@ -1,24 +1,33 @@
-/** From a drive's id, which is the disk's serial, to its block device: udev's `/dev/disk/by-id/*_<id>`. */
+/** From the id of a drive or an ISO image, which is the disk's serial, to its block device: udev's `/dev/disk/by-id/*_<id>`. */
 import { open, readdir, realpath, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmcError } from '../../shared/errors.ts';
 import { isErrno } from '../../shared/files.ts';
-import { driveIdSchema } from '../../shared/names.ts';
+import { diskIdSchema } from '../../shared/names.ts';
 import { watchFolder } from '../watch-folder.ts';
-import { driveIdOfLink } from './parse-links.ts';
+import { wordsFor } from './names.ts';
+import { diskIdOfLink, driveIdOfLink, isoIdOfLink } from './parse-links.ts';
 
 export const BY_ID = '/dev/disk/by-id';
 
 /** Ids of all attached drives, sorted. */
 export async function listDriveIds(byId = BY_ID): Promise<string[]> {
-  const ids = (await linksIn(byId)).map(driveIdOfLink).filter((id) => id !== undefined);
-  return [...new Set(ids)].sort();
+  return idsIn(await linksIn(byId), driveIdOfLink);
+}
+
+/** Ids of all attached ISO images, sorted. */
+export async function listIsoIds(byId = BY_ID): Promise<string[]> {
+  return idsIn(await linksIn(byId), isoIdOfLink);
+}
+
+function idsIn(links: readonly string[], idOf: (link: string) => string | undefined): string[] {
+  return [...new Set(links.map(idOf).filter((id) => id !== undefined))].sort();
 }
 
 /** @returns e.g. /dev/sdb, or undefined when it is not attached. @throws VmcError 'bad-data' when two disks claim one id. */
 export async function findDevice(driveId: string, byId = BY_ID): Promise<string | undefined> {
-  driveIdSchema.parse(driveId);
-  const links = (await linksIn(byId)).filter((link) => driveIdOfLink(link) === driveId);
+  diskIdSchema.parse(driveId);
+  const links = (await linksIn(byId)).filter((link) => diskIdOfLink(link) === driveId);
   const devices = new Set<string>();
   for (const link of links) {
     const device = await realpath(join(byId, link)).catch(() => undefined); // unplugged just now
@@ -49,8 +58,8 @@ export async function waitForDevice(driveId: string, timeoutMs: number, byId = B
       if (late)
         throw new VmcError(
           'not-found',
-          `The drive ${driveId} is not attached to this VM.`,
-          'Attach it first: connect drive attach',
+          `The ${wordsFor(driveId)} is not attached to this VM.`,
+          `Attach it first: connect ${driveId.startsWith('iso') ? 'vm iso' : 'drive'} attach`,
         );
       await next;
       ({ resolve: wake, promise: next } = Promise.withResolvers<void>());
@@ -67,7 +76,8 @@ export async function waitForDevice(driveId: string, timeoutMs: number, byId = B
  * @throws VmcError 'wrong-state' when the drive was detached meanwhile: `work` has not begun then.
  */
 export async function holdDevice<T>(driveId: string, device: string, work: () => Promise<T>, byId = BY_ID): Promise<T> {
-  const gone = () => new VmcError('wrong-state', `The drive ${driveId} was detached meanwhile.`, 'Attach it again.');
+  const gone = () =>
+    new VmcError('wrong-state', `The ${wordsFor(driveId)} was detached meanwhile.`, 'Attach it again.');
   const held = await open(device, 'r').catch((error: unknown) => {
     throw ['ENOENT', 'ENXIO', 'ENODEV'].some((code) => isErrno(error, code)) ? gone() : error;
   });

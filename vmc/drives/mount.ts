@@ -31,9 +31,10 @@ export async function prepareMountPoint(path: string): Promise<boolean> {
   } catch (error) {
     if (!isErrno(error, 'EEXIST')) throw error;
   }
-  if (!(await lstat(path)).isDirectory()) throw refused('is there and is not a folder');
+  // First: a look at a mount whose NFS server is dead would take long.
   const mounts = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'));
   if (mounts.some(({ mountPoint }) => mountPoint === path)) throw refused('has something mounted on it');
+  if (!(await lstat(path)).isDirectory()) throw refused('is there and is not a folder');
   if ((await readdir(path)).length > 0) throw refused('is a folder that is not empty');
   return false;
 }

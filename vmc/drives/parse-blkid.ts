@@ -5,6 +5,8 @@ export interface Signature {
   description: string;
   /** blkid's TYPE, e.g. crypto_LUKS, ext4. */
   type?: string | undefined;
+  /** As whoever made it wrote it. */
+  label?: string | undefined;
 }
 
 /** @returns undefined when nothing in it names a content. */
@@ -17,7 +19,9 @@ export function parseBlkid(text: string): Signature | undefined {
   );
   const type = values.get('TYPE');
   const usage = values.get('USAGE');
-  if (type !== undefined) return signature(type, usage === 'filesystem');
+  const label = values.get('LABEL');
+  if (type !== undefined)
+    return { ...signature(type, usage === 'filesystem'), ...(label === undefined ? {} : { label }) };
   const partitions = values.get('PTTYPE');
   return partitions === undefined ? undefined : { description: `a partition table (${partitions})` };
 }

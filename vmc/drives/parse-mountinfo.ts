@@ -8,16 +8,27 @@ export interface Mount {
   root: string;
   readOnly: boolean;
   fileSystem: string;
+  /** A device, or a server's export as 10.0.0.5:/export. */
+  source: string;
 }
 
 export function parseMountinfo(text: string): Mount[] {
   return text.split('\n').flatMap((line) => {
     const [left = '', right = ''] = line.split(' - ');
     const [, , device, root, mountPoint, options] = left.split(' ');
-    const [fileSystem, , superOptions = ''] = right.split(' ');
+    const [fileSystem, source = '', superOptions = ''] = right.split(' ');
     if (device === undefined || root === undefined || mountPoint === undefined || fileSystem === undefined) return [];
     const readOnly = options?.split(',').includes('ro') === true || superOptions.split(',').includes('ro');
-    return [{ device, mountPoint: unescapeOctal(mountPoint), root: unescapeOctal(root), readOnly, fileSystem }];
+    return [
+      {
+        device,
+        mountPoint: unescapeOctal(mountPoint),
+        root: unescapeOctal(root),
+        readOnly,
+        fileSystem,
+        source: unescapeOctal(source),
+      },
+    ];
   });
 }
 

@@ -23,6 +23,8 @@ export class FakeAgent {
   readonly vms = new Map<string, VmStatus>();
   readonly drives = new Map<string, { format: 'qcow2' | 'raw'; sizeBytes: number }>();
   readonly snapshots = new Map<string, Snapshot>();
+  /** ISO images by id. */
+  readonly isos = new Map<string, { name: string; sizeBytes: number }>();
   readonly specs: { spec: VmSpec; bootstrap: Bootstrap }[] = [];
   /** Method name → what its next call throws, before it does anything. */
   readonly failNext = new Map<string, Error>();
@@ -193,6 +195,16 @@ export class FakeAgent {
         this.#snapshot(snapshotId);
         this.snapshots.delete(snapshotId);
         return {};
+      },
+      isoList: async () => ({ isos: [...this.isos].map(([isoId, iso]) => ({ isoId, ...iso })) }),
+      isoAttach: async ({ isoId, vmId }) => {
+        if (!this.isos.has(isoId)) throw new VmcError('not-found', `There is no ISO image ${isoId} here.`);
+        const vm = this.vm(vmId);
+        return Object.assign(vm, { isos: [...new Set([...(vm.isos ?? []), isoId])] });
+      },
+      isoEject: async ({ isoId, vmId }) => {
+        const vm = this.vm(vmId);
+        return Object.assign(vm, { isos: vm.isos?.filter((it) => it !== isoId) });
       },
     };
   }

@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DriveStatus } from '../../../shared/api/drive.ts';
+import type { IsoStatus, NfsStatus } from '../../../shared/api/media.ts';
 import type { SftpAccess } from '../../../shared/api/tunnel.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { Bootstrap } from '../../../shared/bootstrap.ts';
@@ -18,6 +19,9 @@ import { AuditLog } from '../../../vmc/audit/audit-log.ts';
 import { ChannelServer } from '../../../vmc/channel-server/channel-server.ts';
 import { makeDispatch } from '../../../vmc/dispatch.ts';
 import type { Drives } from '../../../vmc/drives/drives.ts';
+import type { Isos } from '../../../vmc/media/isos.ts';
+import type { Media } from '../../../vmc/media/media.ts';
+import type { NfsMounts } from '../../../vmc/media/nfs.ts';
 import { People } from '../../../vmc/people/people.ts';
 import { RequestMemory } from '../../../vmc/requests/request-memory.ts';
 import { Grants } from '../../../vmc/tunnel/grants.ts';
@@ -33,6 +37,8 @@ export class FakeVm {
   /** The key each drive was formatted with. */
   readonly keys = new Map<string, Uint8Array>();
   readonly drives = new Map<string, DriveStatus>();
+  readonly isos = new Map<string, IsoStatus>();
+  readonly nfsMounts = new Map<string, NfsStatus>();
   readonly calls: string[] = [];
   /** What format does before it is done. */
   onFormat: (progress: (step: string) => void) => Promise<void> = async () => {};
@@ -175,6 +181,42 @@ export class FakeVm {
     };
   }
 
+  /** In memory. */
+  #media(): { isos: Pick<Isos, 'list' | 'mount' | 'unmount'>; nfs: Pick<NfsMounts, 'list' | 'mount' | 'unmount'> } {
+    const iso = (isoId: string): IsoStatus => {
+      const found = this.isos.get(isoId);
+      if (found === undefined) throw new VmcError('not-found', 'It is not attached.');
+      return found;
+    };
+    return {
+      isos: {
+        list: async () => [...this.isos.values()],
+        mount: async ({ isoId, name }) => {
+          const mountPoint = `/mnt/${name}`;
+          this.isos.set(isoId, { ...iso(isoId), state: 'mounted', mountPoint });
+          return { mountPoint, readOnly: true };
+        },
+        unmount: async (isoId) => {
+          const { mountPoint: _, ...rest } = iso(isoId);
+          this.isos.set(isoId, { ...rest, state: 'attached' });
+        },
+      },
+      nfs: {
+        list: async () => ({
+          servers: ['10.0.0.5'],
+          mounts: [...this.nfsMounts.values()].map((it) => ({ ...it, readOnly: true })),
+        }),
+        mount: async ({ server, path, name }) => {
+          if (server !== '10.0.0.5') throw new VmcError('forbidden', 'It is not an NFS server of this VM.');
+          const mountPoint = `/mnt/${name}`;
+          this.nfsMounts.set(name, { name, server, path, mountPoint });
+          return { mountPoint, readOnly: true };
+        },
+        unmount: async (name) => void this.nfsMounts.delete(name),
+      },
+    };
+  }
+
   /** The tunnel of vmc as it runs now, also after a restart. */
   #newestTunnel() {
     const now = () => this.#tunnel;
@@ -201,6 +243,7 @@ export class FakeVm {
       ...{ audit, auditLog: audit.reader, people, vmId: vm.id, tunnel: this.#newestTunnel() },
       requests: { once: (...request) => this.requests.once(...request) },
       drives: async () => this.#drives() as Drives,
+      media: async () => this.#media() as Media,
       info: () => ({
         vmId: vm.id,
         name: vm.name,

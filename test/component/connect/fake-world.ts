@@ -13,6 +13,7 @@ import {
   type HostReport,
   type VmStatus,
 } from '../../../shared/agent-api/index.ts';
+import type { IsoFile } from '../../../shared/agent-api/isos.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
 import { VmcError } from '../../../shared/errors.ts';
@@ -145,6 +146,12 @@ function makePerson(t: Test, folder: string): Person {
   };
 }
 
+/** What the fake host has in its pool. */
+export const ISOS: IsoFile[] = [
+  { isoId: 'iso00000000000000a1', name: 'tools', sizeBytes: 2 ** 20 },
+  { isoId: 'iso00000000000000b2', name: 'debian-12.5', sizeBytes: 2 ** 30 },
+];
+
 /** Fake: answers what the backend asks of a host from memory. The real agent is tested elsewhere. */
 async function linkFakeAgent(world: World, hostId: string, token: string): Promise<() => Promise<void>> {
   const client = new BackendClient({ url: world.url, pin: world.pin });
@@ -166,6 +173,7 @@ async function linkFakeAgent(world: World, hostId: string, token: string): Promi
     if (found === undefined) throw new VmcError('not-found', 'no such drive');
     return found;
   };
+  const fakeVmOf = (vmId: string) => [...world.vms.values()].find((it) => it.bootstrap.vm.id === vmId);
   const peer = new RpcPeer(transport, {
     handle: dispatcher(
       agentMethods,
@@ -210,6 +218,19 @@ async function linkFakeAgent(world: World, hostId: string, token: string): Promi
         driveResize: async ({ driveId, sizeBytes }) => Object.assign(file(driveId), { sizeBytes }),
         driveCheck: async () => ({ state: 'good' as const, leakedClusters: 0, corruptions: 0, repaired: false }),
         driveConvert: async ({ driveId, format }) => Object.assign(file(driveId), { format }),
+        isoList: async () => ({ isos: ISOS }),
+        isoAttach: async ({ isoId, vmId }) => {
+          if (!ISOS.some((it) => it.isoId === isoId)) throw new VmcError('not-found', 'no such ISO image');
+          const vm = status(vmId);
+          fakeVmOf(vmId)?.isos.set(isoId, { isoId, state: 'attached', sizeBytes: 1 });
+          return Object.assign(vm, { isos: [...(vm.isos ?? []), isoId] });
+        },
+        isoEject: async ({ isoId, vmId }) => {
+          const vm = status(vmId);
+          if (fakeVmOf(vmId)?.isos.get(isoId)?.state === 'mounted') throw new VmcError('busy', 'it is still mounted');
+          fakeVmOf(vmId)?.isos.delete(isoId);
+          return Object.assign(vm, { isos: vm.isos?.filter((it) => it !== isoId) });
+        },
       },
       () => {},
       {},

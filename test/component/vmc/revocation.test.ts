@@ -217,6 +217,7 @@ await inNamespace(import.meta.url, () => {
           ...{ audit, people, requests, vmId, tunnel: {} as Tunnel, info: () => ({}) as never },
           auditLog: {} as never,
           drives: async () => drives as unknown as Drives,
+          media: async () => ({}) as never,
         }),
       });
       people.onShrunk((who) => requests.stop(who));

@@ -6,6 +6,7 @@ import type { LogReader } from '../../../vmc/audit/read-page.ts';
 import { makeDispatch } from '../../../vmc/dispatch.ts';
 import { judgeSkew } from '../../../vmc/doctor/doctor.ts';
 import type { Drives } from '../../../vmc/drives/drives.ts';
+import type { Media } from '../../../vmc/media/media.ts';
 import type { People } from '../../../vmc/people/people.ts';
 import { listeningInodes, socketInode } from '../../../vmc/port22/parse-proc-net.ts';
 import { RequestMemory } from '../../../vmc/requests/request-memory.ts';
@@ -28,7 +29,13 @@ t.test('calls need their right, changing ones are audited, and no key gets into 
   } as unknown as Drives;
   const dispatch = makeDispatch({
     ...{ audit, drives: async () => drives, vmId: 'vm-0123456789ab', requests: new RequestMemory() },
-    ...{ tunnel: {} as Tunnel, people: {} as People, auditLog: {} as LogReader, info: () => ({}) as never },
+    ...{
+      media: async () => ({}) as Media,
+      tunnel: {} as Tunnel,
+      people: {} as People,
+      auditLog: {} as LogReader,
+      info: () => ({}) as never,
+    },
   });
   const context: HandleContext = {
     progress: () => {},
@@ -71,7 +78,13 @@ t.test(
     const drives = async () => t.fail('nothing is done') as unknown as Drives;
     const dispatch = makeDispatch({
       ...{ audit, drives, vmId: 'vm-0123456789ab', requests: new RequestMemory() },
-      ...{ tunnel: {} as Tunnel, people: {} as People, auditLog: {} as LogReader, info: () => ({}) as never },
+      ...{
+        media: async () => ({}) as Media,
+        tunnel: {} as Tunnel,
+        people: {} as People,
+        auditLog: {} as LogReader,
+        info: () => ({}) as never,
+      },
     });
     const { signal } = new AbortController();
     const context: HandleContext = { progress: () => {}, signal, requestId: newRequestId(), after: 0 };
@@ -93,7 +106,13 @@ t.test('C16 a call that was stopped while its beginning was being recorded does 
   const drives = async () => t.fail('nothing is done') as unknown as Drives;
   const dispatch = makeDispatch({
     ...{ audit, drives, requests, vmId: 'vm-0123456789ab' },
-    ...{ tunnel: {} as Tunnel, people: {} as People, auditLog: {} as LogReader, info: () => ({}) as never },
+    ...{
+      media: async () => ({}) as Media,
+      tunnel: {} as Tunnel,
+      people: {} as People,
+      auditLog: {} as LogReader,
+      info: () => ({}) as never,
+    },
   });
   const { signal } = new AbortController();
   const context: HandleContext = { progress: () => {}, signal, requestId: newRequestId(), after: 0 };
@@ -114,7 +133,13 @@ t.test('B1 somebody who changes things too often is refused before a line is wri
   const drives = async () => t.fail('nothing is done') as unknown as Drives;
   const dispatch = makeDispatch({
     ...{ audit, drives, requests: new RequestMemory(), vmId: 'vm-0123456789ab' },
-    ...{ tunnel: {} as Tunnel, people: {} as People, auditLog: {} as LogReader, info: () => ({}) as never },
+    ...{
+      media: async () => ({}) as Media,
+      tunnel: {} as Tunnel,
+      people: {} as People,
+      auditLog: {} as LogReader,
+      info: () => ({}) as never,
+    },
   });
   const { signal } = new AbortController();
   const context: HandleContext = { progress: () => {}, signal, requestId: newRequestId(), after: 0 };

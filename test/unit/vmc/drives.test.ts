@@ -98,8 +98,15 @@ t.test('what tools print', async (t) => {
       '36 35 253:0 /sub /mnt/a\\040b rw,nosuid - ext4 /dev/mapper/x rw\n37 35 8:1 / /b ro - xfs /dev/sda1 rw\nbad line\n',
     ),
     [
-      { device: '253:0', root: '/sub', mountPoint: '/mnt/a b', readOnly: false, fileSystem: 'ext4' },
-      { device: '8:1', root: '/', mountPoint: '/b', readOnly: true, fileSystem: 'xfs' },
+      {
+        device: '253:0',
+        root: '/sub',
+        mountPoint: '/mnt/a b',
+        readOnly: false,
+        fileSystem: 'ext4',
+        source: '/dev/mapper/x',
+      },
+      { device: '8:1', root: '/', mountPoint: '/b', readOnly: true, fileSystem: 'xfs', source: '/dev/sda1' },
     ],
   );
   t.same(parseBlkid('DEVNAME=/dev/sdb\nTYPE=ext4\nUSAGE=filesystem\n'), {

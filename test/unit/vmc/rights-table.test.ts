@@ -9,6 +9,7 @@ import { type HandleContext, newRequestId } from '../../../shared/rpc/peer.ts';
 import type { LogReader } from '../../../vmc/audit/read-page.ts';
 import { makeDispatch } from '../../../vmc/dispatch.ts';
 import type { Drives } from '../../../vmc/drives/drives.ts';
+import type { Media } from '../../../vmc/media/media.ts';
 import { People } from '../../../vmc/people/people.ts';
 import { RequestMemory } from '../../../vmc/requests/request-memory.ts';
 import type { Tunnel } from '../../../vmc/tunnel/tunnel.ts';
@@ -22,6 +23,12 @@ const NEEDED: Record<string, Right | 'member'> = {
   'drive.open': 'drives',
   'drive.close': 'drives',
   'drive.trim': 'drives',
+  'iso.list': 'drives',
+  'iso.mount': 'drives',
+  'iso.unmount': 'drives',
+  'nfs.list': 'drives',
+  'nfs.mount': 'drives',
+  'nfs.unmount': 'drives',
   'tunnel.open': 'member',
   'tunnel.close': 'member',
   'tunnel.list': 'member',
@@ -80,6 +87,7 @@ t.test('C3 C9 every method, by every role, by every single right, and by a stran
       vmId: VM_ID,
       tunnel: {} as Tunnel,
       drives: async () => ({}) as Drives,
+      media: async () => ({}) as Media,
     },
     info: () => t.fail('nothing gets as far as that') as never,
   });
