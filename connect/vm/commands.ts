@@ -13,6 +13,8 @@ import { progressLine } from '../progress.ts';
 import { ask, type Session, withSession } from '../session.ts';
 import { findVm, waitUntilReady } from './find.ts';
 import { addInsideCommands } from './inside-commands.ts';
+import { addIsoCommands } from './iso-commands.ts';
+import { addNfsCommands } from './nfs-commands.ts';
 import { addPeopleCommands } from './people-commands.ts';
 import { addProfileCommands } from './profile-commands.ts';
 import { pinState, shownVm, vmDetails, vmTable } from './text.ts';
@@ -145,6 +147,8 @@ export function addVmCommands(program: Command, io: ConnectIo): void {
     );
 
   addInsideCommands(vms, io);
+  addIsoCommands(vms, io);
+  addNfsCommands(vms, io);
   addAuditCommand(vms, io);
   addPeopleCommands(vms, io);
   addProfileCommands(vms, io);

@@ -58,7 +58,7 @@ export class NfsMounts {
   }
 
   /** Succeeds when it is mounted there already. @throws VmcError 'forbidden', 'already-exists', 'unreachable', 'timeout', 'limit'. */
-  mount(request: NfsRequest, stoppable: Stoppable): Promise<{ mountPoint: string; readOnly: true }> {
+  async mount(request: NfsRequest, stoppable: Stoppable): Promise<{ mountPoint: string; readOnly: true }> {
     const { server, path, name } = request;
     checkAllowed(request, this.#options.servers);
     const mountPoint = join(this.#options.mountRoot, name);
