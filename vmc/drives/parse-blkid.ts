@@ -19,7 +19,7 @@ export function parseBlkid(text: string): Signature | undefined {
   );
   const type = values.get('TYPE');
   const usage = values.get('USAGE');
-  const label = values.get('LABEL');
+  const label = values.get('LABEL')?.replace(/\\(.)/g, '$1'); // blkid escapes spaces and the like
   if (type !== undefined)
     return { ...signature(type, usage === 'filesystem'), ...(label === undefined ? {} : { label }) };
   const partitions = values.get('PTTYPE');

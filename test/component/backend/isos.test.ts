@@ -50,7 +50,7 @@ t.test('C14: for nobody else, an administrator neither; and all of it is audited
     [alice, bobs], // she is the super-admin
   ] as const)
     for (const work of [() => list(person, id), () => attach(person, id, TOOLS), () => eject(person, id, TOOLS)])
-      await t.rejects(work(), { code: 'not-found' });
+      await t.rejects(async () => work(), { code: 'not-found' });
   t.equal(agent.calls.filter((it) => it.startsWith('iso.')).length, before, 'the host was not even asked');
   await attach(bob, bobs, TOOLS);
   const store = openStore(fixture.stateDir);

@@ -90,5 +90,5 @@ t.test('an ISO image is found by its serial, and is no drive', async (t) => {
   t.equal(driveIdOfLink(iso), undefined);
   t.equal(diskIdOfLink(iso.replace('iso', 'drv')), 'drv0123456789abcdef');
   for (const other of [`${iso}-part1`, `${iso}0`, 'iso0123456789abcdef']) t.equal(isoIdOfLink(other), undefined, other);
-  t.match(parseBlkid('LABEL=TOOLS\nTYPE=iso9660\nUSAGE=filesystem\n'), { type: 'iso9660', label: 'TOOLS' });
+  t.match(parseBlkid('LABEL=MY\\ TOOLS\nTYPE=iso9660\nUSAGE=filesystem\n'), { type: 'iso9660', label: 'MY TOOLS' });
 });
