@@ -13,7 +13,9 @@ import { AuditLog } from './audit/audit-log.ts';
 import { ChannelServer } from './channel-server/channel-server.ts';
 import type { Config } from './config.ts';
 import { makeDispatch } from './dispatch.ts';
+import { RUN_FOLDER } from './drives/drive-lock.ts';
 import type { Drives } from './drives/drives.ts';
+import { listFrozen } from './drives/frozen.ts';
 import { allowedTargets } from './firewall/allowed-targets.ts';
 import { Firewall } from './firewall/firewall.ts';
 import type { Media } from './media/media.ts';
@@ -147,6 +149,9 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
   const onSftpFailed = (error: unknown) => log.error('sftp-failed', errorFields(error));
   if (config.sftp.enabled) await files.listen().catch(onSftpFailed); // the rest works without it
 
+  const drives = loadLate(config, deps, opened, () => accounts.drivesGid());
+  void thawLeft(drives).catch((error: unknown) => log.error('thaw-failed', errorFields(error))); // its timer goes on
+
   const requests = new RequestMemory();
   undo.add('end what runs', () => requests.close());
   const channels = new ChannelServer({
@@ -164,7 +169,7 @@ async function start(config: Config, deps: DaemonDeps, undo: Undo): Promise<Daem
         ...{ ...limits, grants, server, now, onSftpFailed },
         sftpFor: async (person, rights) => (config.sftp.enabled ? files.access(person, rights) : undefined),
       }),
-      drives: loadLate(config, log, () => accounts.drivesGid()),
+      drives,
       media: loadMediaLate(config, log),
       people,
       vmId: vm.id,
@@ -298,15 +303,24 @@ async function sayOwner(owner: Ed25519PublicKey, { say }: DaemonDeps, audit: Aud
 }
 
 /** Drives are loaded when somebody first asks for one: they are not needed to be reachable. */
-function loadLate(config: Config, log: Log, peopleGid: () => Promise<number>): () => Promise<Drives> {
+function loadLate(
+  { stateDir, drives: { mountRoot } }: Config,
+  { log, clock }: DaemonDeps,
+  audit: AuditLog,
+  peopleGid: () => Promise<number>,
+): () => Promise<Drives> {
   let drives: Promise<Drives> | undefined;
   return () => {
     drives ??= import('./drives/drives.ts').then(
       ({ Drives }) =>
         new Drives({
-          mountRoot: config.drives.mountRoot,
-          peopleGid,
+          ...{ mountRoot, stateDir, clock, peopleGid },
           onUndoFailed: (what, error) => log.error('undo-failed', { what, ...errorFields(error) }),
+          onChecked: (driveId, check) => {
+            log.warn('file-system-checked', { driveId, ...check });
+            const target = `${driveId} ${check.tool}${check.repaired ? ', repaired' : ''}`;
+            void audit.record({ who: 'vmc', what: 'drive.checked', target, result: 'ok' });
+          },
         }),
     );
     return drives;
@@ -321,4 +335,10 @@ function loadMediaLate(config: Config, log: Log): () => Promise<Media> {
     );
     return media;
   };
+}
+
+/** What was frozen when vmc was killed. */
+async function thawLeft(drives: () => Promise<Drives>): Promise<void> {
+  if ((await listFrozen(RUN_FOLDER)).length === 0) return;
+  await (await drives()).thawAll({ signal: AbortSignal.timeout(60_000) });
 }

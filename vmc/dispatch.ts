@@ -72,8 +72,11 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
       audited(context, controlMethods.driveFormat, params.driveId, async () =>
         (await drives()).format(params, context),
       ),
-    driveOpen: (params, context) =>
-      audited(context, controlMethods.driveOpen, params.driveId, async () => (await drives()).open(params, context)),
+    driveOpen: ({ repair, ...params }, context) =>
+      audited(context, controlMethods.driveOpen, params.driveId, async () => {
+        if (repair) requireRight(context.caller.rights(), 'drives.full');
+        return (await drives()).open({ ...params, repair: repair ? 'full' : 'none' }, context);
+      }),
     driveClose: (params, context) =>
       audited(context, controlMethods.driveClose, params.driveId, async () =>
         (await drives()).close(params.driveId, context),
@@ -102,6 +105,23 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
         await (await media()).nfs.unmount(name, context);
         return {};
       }),
+    driveGrow: (params, context) =>
+      audited(context, controlMethods.driveGrow, params.driveId, async () => (await drives()).grow(params, context)),
+    driveSettings: ({ driveId, ...settings }, context) =>
+      audited(context, controlMethods.driveSettings, driveId, async () =>
+        (await drives()).configure(driveId, settings, context),
+      ),
+    driveFreeze: ({ driveId, seconds }, context) =>
+      audited(context, controlMethods.driveFreeze, driveId, async () => ({
+        frozenUntil: await (await drives()).freeze(driveId, seconds, context),
+      })),
+    driveThaw: ({ driveId }, context) =>
+      audited(context, controlMethods.driveThaw, driveId, async () => ({
+        wasFrozen: await (await drives()).thaw(driveId, context),
+      })),
+    driveWaitGone: async ({ driveId, seconds }, context) => ({
+      gone: await (await drives()).waitGone(driveId, seconds, context),
+    }),
     tunnelOpen: ({ certificateSha256 }, context) =>
       audited(context, controlMethods.tunnelOpen, certificateSha256, async () =>
         tunnel.open(certificateSha256, context.caller.fingerprint, () => context.caller.rights()),

@@ -1,6 +1,7 @@
 /** Every method of a `control` channel. To add a capability: one file here, one in the feature's folder. */
 import { auditMethods } from './audit.ts';
 import { driveMethods } from './drive.ts';
+import { driveCareMethods } from './drive-care.ts';
 import { mediaMethods } from './media.ts';
 import { peopleMethods } from './people.ts';
 import { systemMethods } from './system.ts';
@@ -10,6 +11,7 @@ export const controlMethods = {
   ...systemMethods,
   ...driveMethods,
   ...mediaMethods,
+  ...driveCareMethods,
   ...peopleMethods,
   ...tunnelMethods,
   ...auditMethods,

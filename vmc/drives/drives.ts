@@ -1,47 +1,68 @@
-/** Drives in this VM (requirement C7): what is there, format, open, close, trim. One at a time for each drive. */
-import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+/** Drives in this VM (requirement C7): what is there, and each thing that is done to one. One at a time for each drive. */
+import { join } from 'node:path';
 import { type DriveStatus, fileSystemSchema } from '../../shared/api/drive.ts';
 import { VmcError } from '../../shared/errors.ts';
 import type { CallContext } from '../../shared/rpc/method.ts';
-import { run } from '../../shared/run.ts';
-import type { Undo } from '../../shared/undo.ts';
-import { makeFileSystem, wipeSignatures, zeroHeader } from './file-system.ts';
-import { findDevice, listDriveIds } from './find-device.ts';
+import type { Check, CheckRequest } from './check-file-system.ts';
+import { unmountAndLock } from './close.ts';
+import { RUN_FOLDER } from './drive-lock.ts';
+import { before } from './fault-points.ts';
+import { findDevice, listDriveIds, waitUntilGone } from './find-device.ts';
+import { format } from './format.ts';
+import { freeze, requireThawed, thaw } from './freeze.ts';
+import { listFrozen, readFrozen } from './frozen.ts';
 import { giveToPeople } from './give-to-people.ts';
-import { checkKey, luksClose, luksFormat, luksOpen } from './luks.ts';
-import { mount, prepareMountPoint, removeMountPoint, unmount } from './mount.ts';
-import { mappingName, mappingPath } from './names.ts';
-import { type Observed, observe, statusOf } from './observe.ts';
-import { parseTrimmedBytes } from './parse-tools.ts';
-import { type FormatRequest, type FormatStep, planFormat } from './plan-format.ts';
+import { growFileSystem, growVolume } from './grow.ts';
+import { checkKey, luksClose } from './luks.ts';
+import { observe, statusOf } from './observe.ts';
+import { openAndMount } from './open.ts';
+import type { FormatRequest } from './plan-format.ts';
 import { planOpen } from './plan-open.ts';
-import { signatureOf } from './signature.ts';
+import { type DriveSettings, readSettings, writeSettings } from './settings.ts';
+import { trim } from './trim.ts';
 import { DriveTurns, type Stoppable, type TurnsOptions } from './turns.ts';
 
 export interface DrivesOptions extends TurnsOptions {
   /** e.g. /mnt */
   mountRoot: string;
+  /** Where vmc remembers what people chose for a drive. */
+  stateDir: string;
   /** The group of the people who may use drives. */
   peopleGid: () => Promise<number>;
+  /** Unix time in milliseconds. */
+  clock: () => number;
+  /** Told when a file system was not left in order. */
+  onChecked?: (driveId: string, check: Check) => void;
 }
 
-const STEP_WORDS: Record<FormatStep['step'], string> = {
-  'wipe-signatures': 'removing what was there',
-  'luks-format': 'writing the LUKS header',
-  'luks-open': 'unlocking',
-  'make-file-system': 'making the file system',
-  'luks-close': 'locking',
-};
+export interface OpenRequest {
+  driveId: string;
+  key: Uint8Array;
+  /** Folder under the mount root. */
+  name: string;
+  readOnly: boolean;
+  repair?: CheckRequest['repair'];
+}
+
+type Context = Pick<CallContext, 'progress' | 'signal'>;
+
+/** Of one drive of `trimAll`. */
+export interface Trimmed {
+  driveId: string;
+  trimmedBytes?: number;
+  error?: unknown;
+}
 
 export class Drives {
   readonly #options: DrivesOptions;
   readonly #turns: DriveTurns;
+  readonly #runFolder: string;
 
   /** @param turns shared with whatever else works on drives. */
   constructor(options: DrivesOptions, turns = new DriveTurns(options)) {
     this.#options = options;
     this.#turns = turns;
+    this.#runFolder = options.runFolder ?? RUN_FOLDER;
   }
 
   async list(): Promise<DriveStatus[]> {
@@ -55,7 +76,11 @@ export class Drives {
     const device = await findDevice(driveId);
     if (device === undefined) return statusOf({ driveId });
     try {
-      return await statusOf(await observe(driveId, device));
+      const status = await statusOf(await observe(driveId, device));
+      const { weeklyTrim } = await readSettings(this.#options.stateDir, driveId);
+      const frozen = await readFrozen(this.#runFolder, driveId);
+      const isFrozen = frozen !== undefined && frozen.until > this.#options.clock();
+      return { ...status, weeklyTrim, ...(isFrozen ? { frozenUntil: frozen.until } : {}) };
     } catch (error) {
       if ((await findDevice(driveId)) === undefined) return statusOf({ driveId }); // detached meanwhile
       throw error;
@@ -63,38 +88,39 @@ export class Drives {
   }
 
   /** @throws VmcError 'not-found', 'busy', 'not-blank', 'no-space': nothing was changed then. */
-  format(
-    request: FormatRequest & { key: Uint8Array },
-    context: Pick<CallContext, 'progress' | 'signal'>,
-  ): Promise<DriveStatus> {
-    return this.#turns.withDevice({ driveId: request.driveId, secrets: [request.key] }, context, async (device) => {
-      const before = await observe(request.driveId, device);
-      const steps = planFormat(before, request);
-      await this.#turns.undoing(async (undo) => {
-        for (const [done, step] of steps.entries()) {
-          if (context.signal.aborted) throw new VmcError('cancelled', 'Formatting was cancelled.');
-          context.progress({ step: STEP_WORDS[step.step], done, total: steps.length, unit: 'items' });
-          await this.#formatStep(step, before, request.key, undo);
-        }
-      });
-      return this.status(request.driveId);
+  format(request: FormatRequest & { key: Uint8Array }, context: Context): Promise<DriveStatus> {
+    const { driveId, key } = request;
+    return this.#turns.withDevice({ driveId, secrets: [key] }, context, async (device, lock) => {
+      await this.#turns.undoing((undo) => format({ request, device, lock, ...context }, undo));
+      return this.status(driveId);
     });
   }
 
-  /** @throws VmcError 'not-found', 'wrong-key', 'wrong-state', 'already-exists': nothing was changed then. */
-  open(
-    request: { driveId: string; key: Uint8Array; name: string; readOnly: boolean },
-    context: Stoppable,
-  ): Promise<DriveStatus> {
-    return this.#turns.withDevice({ driveId: request.driveId, secrets: [request.key] }, context, async (device) => {
-      const { driveId, key, readOnly } = request;
-      const mountPoint = join(this.#options.mountRoot, request.name);
-      const plan = planOpen(await observe(driveId, device), { driveId, mountPoint, readOnly });
+  /** @throws VmcError 'not-found', 'wrong-key', 'wrong-state', 'already-exists', 'bad-data': it is as open as it was before. */
+  open({ driveId, key, name, readOnly, repair = 'none' }: OpenRequest, context: Context): Promise<DriveStatus> {
+    const { mountRoot, peopleGid, onChecked } = this.#options;
+    const mountPoint = join(mountRoot, name);
+    return this.#turns.withDevice({ driveId, secrets: [key] }, context, async (device, lock) => {
+      if (readOnly && repair !== 'none')
+        throw new VmcError('bad-request', 'To repair is to write: a drive is not repaired read-only.');
+      const found = await observe(driveId, device);
+      const plan = planOpen(found, { driveId, mountPoint, readOnly, repair: repair !== 'none' });
       if (plan !== 'open') await checkKey(driveId, device, key);
-      if (plan === 'reopen') await luksClose(driveId);
-      if (plan !== 'already')
-        await this.#turns.undoing((undo) => this.#openAndMount({ driveId, device, key, mountPoint, readOnly }, undo));
-      return this.status(driveId);
+      if (plan === 'already') {
+        if (!readOnly) await giveToPeople(mountPoint, peopleGid); // a crash may have come before
+        return this.status(driveId);
+      }
+      if (plan === 'reopen') {
+        await before('drive.open:luks-close');
+        await luksClose(driveId);
+      }
+      const work = { found, key, mountPoint, readOnly, repair, peopleGid, lock, ...context };
+      let check: Check | undefined;
+      await this.#turns.undoing(async (undo) => {
+        check = await openAndMount(work, undo);
+      });
+      if (check !== undefined) onChecked?.(driveId, check);
+      return { ...(await this.status(driveId)), ...(check === undefined ? {} : { check }) };
     });
   }
 
@@ -103,82 +129,84 @@ export class Drives {
     return this.#turns.run(driveId, { signal }, async () => {
       const device = await findDevice(driveId);
       if (device === undefined) return statusOf({ driveId });
-      const { mounts, holders } = await observe(driveId, device);
-      const elsewhere = mounts.filter(({ mountPoint }) => dirname(mountPoint) !== this.#options.mountRoot);
-      if (elsewhere.length > 0)
-        throw new VmcError(
-          'busy',
-          `The drive ${driveId} is also mounted on ${elsewhere.map(({ mountPoint }) => mountPoint).join(', ')}.`,
-          'Unmount that first.',
-        );
-      for (const { mountPoint } of mounts) {
-        await unmount(mountPoint);
-        await removeMountPoint(mountPoint);
-      }
-      if (holders.includes(mappingName(driveId))) await luksClose(driveId);
+      await requireThawed(this.#runFolder, driveId, this.#options.clock);
+      await unmountAndLock(await observe(driveId, device), this.#options.mountRoot);
       return this.status(driveId);
     });
   }
 
-  /** @returns the bytes that fstrim reports. @throws VmcError 'wrong-state' unless it is mounted read-write. */
-  trim(driveId: string, { signal }: Stoppable): Promise<number> {
-    return this.#turns.run(driveId, { signal }, async () => {
-      const { state, mountPoint, readOnly } = await this.status(driveId);
-      if (state !== 'mounted' || mountPoint === undefined)
-        throw new VmcError('wrong-state', `The drive ${driveId} is not mounted.`, 'Open it first.');
-      if (readOnly === true) throw new VmcError('wrong-state', `The drive ${driveId} is read-only here.`);
-      // ext4 frees the blocks of a deleted file only when its journal commits: without this, fstrim leaves them out.
-      await run({ file: 'sync', args: ['--file-system', mountPoint], timeoutMs: 10 * 60_000 });
-      const { stdout } = await run({ file: 'fstrim', args: ['-v', mountPoint], timeoutMs: 60 * 60_000 });
-      const trimmed = parseTrimmedBytes(stdout);
-      if (trimmed === undefined) throw new VmcError('command-failed', 'fstrim did not say how much it trimmed.');
-      return trimmed;
+  /** @throws VmcError 'wrong-key', 'wrong-state' unless it is mounted read-write; 'busy' while it is frozen. */
+  grow({ driveId, key }: { driveId: string; key: Uint8Array }, context: Context): Promise<DriveStatus> {
+    return this.#turns.withDevice({ driveId, secrets: [key] }, context, async (device, lock) => {
+      const mounted = await this.#mounted(driveId);
+      context.progress({ step: 'growing the volume', done: 0, total: 2, unit: 'items' });
+      await growVolume(driveId, device, key);
+      context.progress({ step: 'growing the file system', done: 1, total: 2, unit: 'items' });
+      await growFileSystem(driveId, mounted, lock);
+      return this.status(driveId);
     });
   }
 
-  async #formatStep(step: FormatStep, before: Observed, key: Uint8Array, undo: Undo): Promise<void> {
-    const { device, driveId } = before;
-    switch (step.step) {
-      case 'wipe-signatures':
-        return wipeSignatures(device);
-      case 'luks-format':
-        if (before.content === undefined) undo.add('empty the drive again', () => zeroHeader(device));
-        return luksFormat(device, key);
-      case 'luks-open':
-        await luksOpen(driveId, device, key, { readOnly: false });
-        undo.add('lock the drive', () => luksClose(driveId));
-        return;
-      case 'make-file-system':
-        await makeFileSystem(mappingPath(driveId), step.fileSystem);
-        undo.commit(); // the drive is whole now: only locking it is left
-        undo.add('lock the drive', () => luksClose(driveId));
-        return;
-      case 'luks-close':
-        return luksClose(driveId);
-      default:
-        return step satisfies never;
-    }
+  /** @returns the bytes that fstrim reports. @throws VmcError 'wrong-state' unless it is mounted read-write; 'busy' while it is frozen. */
+  trim(driveId: string, context: Context): Promise<number> {
+    return this.#turns.run(driveId, context, async () => trim(await this.#mounted(driveId), context));
   }
 
-  async #openAndMount(
-    it: { driveId: string; device: string; key: Uint8Array; mountPoint: string; readOnly: boolean },
-    undo: Undo,
-  ): Promise<void> {
-    await mkdir(this.#options.mountRoot, { recursive: true, mode: 0o755 });
-    if (await prepareMountPoint(it.mountPoint))
-      undo.add('remove the mount point', () => removeMountPoint(it.mountPoint));
-    await luksOpen(it.driveId, it.device, it.key, it);
-    undo.add('lock the drive', () => luksClose(it.driveId));
-    const fileSystem = fileSystemSchema.safeParse((await signatureOf(mappingPath(it.driveId)))?.type).data;
-    if (fileSystem === undefined)
-      throw new VmcError(
-        'wrong-state',
-        `The drive ${it.driveId} has no file system: formatting it was cut short.`,
-        `Format it again: --overwrite ${it.driveId}`,
-      );
-    await mount(mappingPath(it.driveId), it.mountPoint, fileSystem, it.readOnly);
-    if (it.readOnly) return;
-    undo.add('unmount the drive', () => unmount(it.mountPoint));
-    await giveToPeople(it.mountPoint, this.#options.peopleGid);
+  /** Every drive that is mounted read-write, unless people have switched that off; one that fails does not stop the others. */
+  async trimAll(context: Context): Promise<Trimmed[]> {
+    const done: Trimmed[] = [];
+    for (const { driveId, state, readOnly, weeklyTrim } of await this.list()) {
+      if (state !== 'mounted' || readOnly === true || weeklyTrim !== true) continue;
+      try {
+        done.push({ driveId, trimmedBytes: await this.trim(driveId, context) });
+      } catch (error) {
+        context.signal.throwIfAborted();
+        done.push({ driveId, error });
+      }
+    }
+    return done;
+  }
+
+  /** @throws VmcError 'not-found' unless it is attached. */
+  configure(driveId: string, settings: DriveSettings, context: Stoppable): Promise<DriveStatus> {
+    return this.#turns.withDevice({ driveId, secrets: [] }, context, async () => {
+      await writeSettings(this.#options.stateDir, driveId, settings);
+      return this.status(driveId);
+    });
+  }
+
+  /** @returns until when, in Unix milliseconds, at most. @throws VmcError 'busy' when it is frozen; 'wrong-state' unless it is mounted read-write. */
+  freeze(driveId: string, seconds: number, { signal }: Stoppable): Promise<number> {
+    const { stateDir, clock } = this.#options;
+    return this.#turns.run(driveId, { signal }, async () => {
+      const { mountPoint } = await this.#mounted(driveId);
+      return freeze({ driveId, mountPoint, seconds, stateDir, runFolder: this.#runFolder, clock, signal });
+    });
+  }
+
+  /** @returns whether it was frozen until now. */
+  thaw(driveId: string, context: Stoppable): Promise<boolean> {
+    return this.#turns.run(driveId, context, () => thaw(this.#runFolder, driveId));
+  }
+
+  /** What a vmc that was killed has left frozen. */
+  async thawAll(context: Stoppable): Promise<void> {
+    for (const driveId of await listFrozen(this.#runFolder)) await this.thaw(driveId, context);
+  }
+
+  /** @returns whether its device has gone. */
+  waitGone(driveId: string, seconds: number, { signal }: Stoppable): Promise<boolean> {
+    return waitUntilGone(driveId, seconds * 1000, signal);
+  }
+
+  async #mounted(driveId: string) {
+    await requireThawed(this.#runFolder, driveId, this.#options.clock);
+    const { state, mountPoint, readOnly, fileSystem } = await this.status(driveId);
+    if (state !== 'mounted' || mountPoint === undefined)
+      throw new VmcError('wrong-state', `The drive ${driveId} is not mounted.`, 'Open it first: connect drive open');
+    if (readOnly === true) throw new VmcError('wrong-state', `The drive ${driveId} is read-only here.`);
+    const known = fileSystemSchema.safeParse(fileSystem);
+    if (!known.success) throw new VmcError('wrong-state', `The drive ${driveId} was mounted by hand: ${fileSystem}.`);
+    return { mountPoint, fileSystem: known.data };
   }
 }

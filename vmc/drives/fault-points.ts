@@ -11,6 +11,7 @@ export const CARE_FAULT_POINTS = [
   'drive.open:luks-close',
   'drive.open:luks-open',
   'drive.open:check',
+  'drive.open:mark-whole',
   'drive.open:mount',
   'drive.open:give-to-people',
   'drive.close:unmount',

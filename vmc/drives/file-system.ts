@@ -15,9 +15,11 @@ const MAKE: Record<FileSystem, { file: string; args: string[] }> = {
   btrfs: { file: 'mkfs.btrfs', args: ['--quiet', '--force', '--nodiscard', '--metadata', 'dup'] },
 };
 
-export async function makeFileSystem(path: string, fileSystem: FileSystem): Promise<void> {
+/** @param lock inherited, so that nobody else begins while it writes. */
+export async function makeFileSystem(path: string, fileSystem: FileSystem, lock?: number): Promise<void> {
   const { file, args } = MAKE[fileSystem];
-  await run({ file, args: [...args, path], timeoutMs: TIMEOUT_MS });
+  const inherit = lock === undefined ? {} : { inherit: lock };
+  await run({ file, args: [...args, path], timeoutMs: TIMEOUT_MS, ...inherit });
 }
 
 /** Removes every signature that blkid knows, so that nothing takes the device for what it was. */

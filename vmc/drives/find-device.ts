@@ -44,28 +44,50 @@ export async function findDevice(driveId: string, byId = BY_ID): Promise<string 
 
 /** As `findDevice`, for a drive that was attached just now: waits for udev. @throws VmcError 'not-found' after the deadline. */
 export async function waitForDevice(driveId: string, timeoutMs: number, byId = BY_ID): Promise<string> {
+  const device = await waitUntil((found) => found !== undefined, { driveId, timeoutMs, byId });
+  if (device !== undefined) return device;
+  throw new VmcError(
+    'not-found',
+    `The ${wordsFor(driveId)} is not attached to this VM.`,
+    `Attach it first: connect ${driveId.startsWith('iso') ? 'vm iso' : 'drive'} attach`,
+  );
+}
+
+/** Waits until udev has seen a drive go. @returns false after the deadline. @throws what `signal` was aborted with. */
+export async function waitUntilGone(
+  driveId: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+  byId = BY_ID,
+): Promise<boolean> {
+  return (await waitUntil((found) => found === undefined, { driveId, timeoutMs, byId, signal })) === undefined;
+}
+
+/** @returns what `findDevice` says when it is as wanted, or when the time is over. */
+async function waitUntil(
+  isWanted: (device: string | undefined) => boolean,
+  { driveId, timeoutMs, byId, signal }: { driveId: string; timeoutMs: number; byId: string; signal?: AbortSignal },
+): Promise<string | undefined> {
   let { resolve: wake, promise: next } = Promise.withResolvers<void>();
   const stop = watchFolder(byId, () => wake());
   let late = false;
+  const onEnd = () => wake();
+  signal?.addEventListener('abort', onEnd);
   const timer = setTimeout(() => {
     late = true;
     wake();
   }, timeoutMs);
   try {
     for (;;) {
+      signal?.throwIfAborted();
       const device = await findDevice(driveId, byId);
-      if (device !== undefined) return device;
-      if (late)
-        throw new VmcError(
-          'not-found',
-          `The ${wordsFor(driveId)} is not attached to this VM.`,
-          `Attach it first: connect ${driveId.startsWith('iso') ? 'vm iso' : 'drive'} attach`,
-        );
+      if (isWanted(device) || late) return device;
       await next;
       ({ resolve: wake, promise: next } = Promise.withResolvers<void>());
     }
   } finally {
     clearTimeout(timer);
+    signal?.removeEventListener('abort', onEnd);
     stop();
   }
 }

@@ -1,36 +1,69 @@
-/** Which processes hold a mounted file system: by an open file, a working folder, their program or a mapped file. */
-import { readdir, readFile, readlink } from 'node:fs/promises';
+/** Which processes hold a mounted file system, or the volume under it. */
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import { basename } from 'node:path';
+import { mappingPath } from './names.ts';
+import { parseMountinfo } from './parse-mountinfo.ts';
 
 export interface Holder {
   pid: number;
   name: string;
+  /** How, when it is not by an open file, a working folder, its program or a mapped file. */
+  how?: string;
 }
 
 const MOST = 20;
 
 /** @returns at most 20, by pid. Processes that end meanwhile are left out. */
-export async function findHolders(mountPoint: string, proc = '/proc'): Promise<Holder[]> {
-  const found: Holder[] = [];
-  const pids = (await readdir(proc)).filter((name) => /^\d+$/.test(name)).sort((a, b) => Number(a) - Number(b));
-  for (const pid of pids) {
-    if (found.length >= MOST) break;
-    if (!(await holds(`${proc}/${pid}`, mountPoint))) continue;
-    const name = await readFile(`${proc}/${pid}/comm`, 'utf8').catch(() => '?');
-    found.push({ pid: Number(pid), name: name.trim() });
-  }
-  return found;
+export const findHolders = (mountPoint: string, proc = '/proc'): Promise<Holder[]> =>
+  findProcesses(async (folder) => ((await usesPath(folder, mountPoint)) ? {} : undefined), proc);
+
+/** Who keeps a volume busy that is not mounted here: by a mount in another namespace (one process of each), or by its device. */
+export async function findDeviceHolders(driveId: string): Promise<Holder[]> {
+  const node = basename(await realpath(mappingPath(driveId)));
+  const numbers = (await readFile(`/sys/class/block/${node}/dev`, 'utf8')).trim();
+  const seen = new Set([await readlink('/proc/self/ns/mnt')]);
+  return findProcesses(async (folder) => {
+    if ((await openFiles(folder)).includes(`/dev/${node}`)) return { how: 'has its device open' };
+    const namespace = await readlink(`${folder}/ns/mnt`).catch(() => undefined);
+    if (namespace === undefined || seen.has(namespace)) return undefined;
+    seen.add(namespace);
+    const mounts = parseMountinfo(await readFile(`${folder}/mountinfo`, 'utf8').catch(() => ''));
+    return mounts.some(({ device }) => device === numbers) ? { how: 'has it mounted for itself' } : undefined;
+  }, '/proc');
 }
 
 export const describeHolders = (holders: readonly Holder[]): string =>
   holders.length === 0
     ? 'something that cannot be seen from here'
-    : holders.map(({ name, pid }) => `${name} (pid ${pid})`).join(', ');
+    : holders.map(({ name, pid, how }) => `${name} (pid ${pid}${how === undefined ? '' : `, ${how}`})`).join(', ');
 
-async function holds(folder: string, mountPoint: string): Promise<boolean> {
+async function findProcesses(
+  holds: (folder: string) => Promise<{ how?: string } | undefined>,
+  proc: string,
+): Promise<Holder[]> {
+  const found: Holder[] = [];
+  const pids = (await readdir(proc)).filter((name) => /^\d+$/.test(name)).sort((a, b) => Number(a) - Number(b));
+  for (const pid of pids) {
+    if (found.length >= MOST) break;
+    const how = await holds(`${proc}/${pid}`);
+    if (how === undefined) continue;
+    const name = await readFile(`${proc}/${pid}/comm`, 'utf8').catch(() => '?');
+    found.push({ pid: Number(pid), name: name.trim(), ...how });
+  }
+  return found;
+}
+
+async function usesPath(folder: string, mountPoint: string): Promise<boolean> {
   const inside = (path: string) => path === mountPoint || path.startsWith(`${mountPoint}/`);
-  const link = (name: string) => readlink(`${folder}/${name}`).catch(() => '');
-  for (const name of ['cwd', 'root', 'exe']) if (inside(await link(name))) return true;
-  for (const name of await readdir(`${folder}/fd`).catch(() => [])) if (inside(await link(`fd/${name}`))) return true;
+  for (const name of ['cwd', 'root', 'exe']) if (inside(await linkOf(`${folder}/${name}`))) return true;
+  if ((await openFiles(folder)).some(inside)) return true;
   const maps = await readFile(`${folder}/maps`, 'utf8').catch(() => '');
   return maps.split('\n').some((line) => inside(line.slice(line.indexOf('/'))));
+}
+
+const linkOf = (path: string) => readlink(path).catch(() => '');
+
+async function openFiles(folder: string): Promise<string[]> {
+  const names = await readdir(`${folder}/fd`).catch(() => []);
+  return Promise.all(names.map((name) => linkOf(`${folder}/fd/${name}`)));
 }

@@ -8,7 +8,7 @@ const END_BYTES = 1024 * 1024;
 /** @returns undefined for a blank one. */
 export async function inspectContent(path: string, sizeBytes: number): Promise<Observed['content']> {
   const signature = await signatureOf(path);
-  if (signature?.type === 'crypto_LUKS') return { kind: 'luks' };
+  if (signature?.type === 'crypto_LUKS') return { kind: 'luks', unfinished: signature.unfinished === true };
   if (signature !== undefined) return { kind: 'other', description: signature.description };
   return (await endsAreZero(path, sizeBytes))
     ? undefined

@@ -3,21 +3,24 @@ import { VmcError } from '../../shared/errors.ts';
 import { CommandError, run } from '../../shared/run.ts';
 import { withHeader } from './header-copy.ts';
 import { mappingName } from './names.ts';
+import { UNFINISHED_LABEL } from './parse-state.ts';
 
 const TIMEOUT_MS = 120_000;
 /** Exit codes of cryptsetup. */
 const NO_PERMISSION = 2;
 const BUSY = 5;
 
+const inheriting = (lock: number | undefined) => (lock === undefined ? {} : { inherit: lock });
+
 /** The key is 32 random bytes: there is nothing to stretch, so the slot's derivation is the cheapest that LUKS2 allows. */
-export async function luksFormat(device: string, key: Uint8Array): Promise<void> {
+export async function luksFormat(device: string, key: Uint8Array, lock?: number): Promise<void> {
   const args = [
     ['luksFormat', '--batch-mode', '--type', 'luks2'],
     ['--cipher', 'aes-xts-plain64', '--key-size', '512', '--sector-size', '4096'],
     ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000', '--hash', 'sha256'],
-    ['--key-file', '-', device],
+    ['--label', UNFINISHED_LABEL, '--key-file', '-', device],
   ].flat();
-  await run({ file: 'cryptsetup', args, stdin: key, timeoutMs: TIMEOUT_MS });
+  await run({ file: 'cryptsetup', args, stdin: key, timeoutMs: TIMEOUT_MS, ...inheriting(lock) });
 }
 
 /** @throws VmcError 'wrong-key', 'bad-data' for a header that vmc did not make. */
@@ -45,6 +48,14 @@ export async function checkKey(driveId: string, device: string, key: Uint8Array)
     ...['open', '--test-passphrase', '--type', 'luks2', '--header', header],
     ...['--key-file', '-', device],
   ];
+  await withHeader(driveId, device, (header) =>
+    withKey(driveId, () => run({ file: 'cryptsetup', args: args(header), stdin: key, timeoutMs: TIMEOUT_MS })),
+  );
+}
+
+/** The open volume takes all of its device. It takes the key, as the kernel keeps it where cryptsetup does not find it again. @throws as `luksOpen`. */
+export async function luksResize(driveId: string, device: string, key: Uint8Array): Promise<void> {
+  const args = (header: string) => ['resize', '--header', header, '--key-file', '-', mappingName(driveId)];
   await withHeader(driveId, device, (header) =>
     withKey(driveId, () => run({ file: 'cryptsetup', args: args(header), stdin: key, timeoutMs: TIMEOUT_MS })),
   );

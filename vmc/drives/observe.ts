@@ -14,7 +14,7 @@ export interface Observed {
   device: string;
   sizeBytes: number;
   /** What is on the device itself; undefined: blank. */
-  content: { kind: 'luks' } | { kind: 'other'; description: string } | undefined;
+  content: { kind: 'luks'; unfinished: boolean } | { kind: 'other'; description: string } | undefined;
   /** Names of device-mapper (or other) devices on top of it. */
   holders: string[];
   /** Every place where the device or its mapping is mounted. */
@@ -37,23 +37,26 @@ export async function observe(driveId: string, device: string): Promise<Observed
   const mounts = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'))
     .filter((mount) => numbers.includes(mount.device))
     .map(({ mountPoint, readOnly, fileSystem }) => ({ mountPoint, readOnly, fileSystem }));
+  const isMapped = holders.includes(mappingName(driveId));
   return {
     driveId,
     device,
     sizeBytes,
-    content: holders.includes(mappingName(driveId)) ? { kind: 'luks' } : await inspectContent(device, sizeBytes),
+    // Nobody writes to the header but vmc: what is mapped is LUKS, whatever stands there now.
+    content: isMapped
+      ? { kind: 'luks', unfinished: (await signatureOf(device))?.unfinished === true }
+      : await inspectContent(device, sizeBytes),
     holders,
     mounts,
-    fileSystem: holders.includes(mappingName(driveId))
-      ? (mounts[0]?.fileSystem ?? (await signatureOf(mappingPath(driveId)))?.type)
-      : undefined,
+    fileSystem: isMapped ? (mounts[0]?.fileSystem ?? (await signatureOf(mappingPath(driveId)))?.type) : undefined,
   };
 }
 
 export async function statusOf(observed: Observed | { driveId: string; device?: undefined }): Promise<DriveStatus> {
   if (observed.device === undefined) return { driveId: observed.driveId, state: 'absent' };
   const { driveId, sizeBytes, content, holders, mounts, fileSystem } = observed;
-  const base = { driveId, sizeBytes };
+  const unfinished = content?.kind === 'luks' && content.unfinished;
+  const base = { driveId, sizeBytes, ...(unfinished ? { unfinished } : {}) };
   const mounted = mounts[0];
   if (mounted !== undefined) {
     const { bavail, bsize } = await statfs(mounted.mountPoint);

@@ -7,6 +7,10 @@ export interface Signature {
   type?: string | undefined;
   /** As whoever made it wrote it. */
   label?: string | undefined;
+  /** A LUKS volume that is said to have no file system yet. */
+  unfinished?: boolean;
+  /** A file system that was left in the middle of something; undefined: it does not say. */
+  dirty?: boolean | undefined;
 }
 
 /** @returns undefined when nothing in it names a content. */

@@ -15,14 +15,21 @@ export type FormatStep =
   | { step: 'luks-format' }
   | { step: 'luks-open' }
   | { step: 'make-file-system'; fileSystem: FileSystem }
-  | { step: 'luks-close' };
+  | { step: 'luks-close' }
+  | { step: 'mark-whole' };
 
 const MiB = 1024 * 1024;
 /** The LUKS2 header takes 16 MiB; mkfs.xfs wants 300 MiB for itself, mkfs.btrfs 109 MiB. */
 const LEAST_BYTES: Record<FileSystem, number> = { ext4: 24 * MiB, xfs: 320 * MiB, btrfs: 128 * MiB };
 
+/**
+ * What a format of the same key that was cut short left. begin: nothing of anybody · finish: the file system that is wanted
+ * is there, and only the mark is left to be taken away
+ */
+export type Resume = 'begin' | 'finish' | undefined;
+
 /** @throws VmcError 'busy', 'not-blank', 'bad-request', 'no-space'. */
-export function planFormat(observed: Observed, request: FormatRequest): FormatStep[] {
+export function planFormat(observed: Observed, request: FormatRequest & { resume?: Resume }): FormatStep[] {
   const { driveId, content, holders, mounts, sizeBytes } = observed;
   if (mounts.length > 0)
     throw new VmcError(
@@ -38,7 +45,8 @@ export function planFormat(observed: Observed, request: FormatRequest): FormatSt
       `To overwrite the drive ${driveId}, repeat its own id, not ${request.overwrite}.`,
       'Nothing was changed.',
     );
-  if (content !== undefined && request.overwrite === undefined)
+  if (request.resume === 'finish') return [{ step: 'mark-whole' }];
+  if (content !== undefined && request.overwrite === undefined && request.resume === undefined)
     throw new VmcError(
       'not-blank',
       `The drive ${driveId} is not blank: it holds ${content.kind === 'luks' ? 'an encrypted drive (LUKS)' : content.description}.`,
@@ -55,5 +63,6 @@ export function planFormat(observed: Observed, request: FormatRequest): FormatSt
     { step: 'luks-open' },
     { step: 'make-file-system', fileSystem: request.fileSystem },
     { step: 'luks-close' },
+    { step: 'mark-whole' },
   ];
 }

@@ -8,6 +8,8 @@ export interface OpenRequest {
   /** Where it is to be mounted. */
   mountPoint: string;
   readOnly: boolean;
+  /** Its file system is to be repaired first. */
+  repair?: boolean;
 }
 
 /** already: it is open just so (the key is still to be checked) · reopen: a mapping without a mount is in the way. */
@@ -18,7 +20,12 @@ export function planOpen(observed: Observed, request: OpenRequest): OpenPlan {
   const { driveId, content, holders, mounts } = observed;
   const mounted = mounts[0];
   if (mounted !== undefined) {
-    if (mounts.length === 1 && mounted.mountPoint === request.mountPoint && mounted.readOnly === request.readOnly)
+    if (
+      !request.repair &&
+      mounts.length === 1 &&
+      mounted.mountPoint === request.mountPoint &&
+      mounted.readOnly === request.readOnly
+    )
       return 'already';
     throw new VmcError(
       'wrong-state',

@@ -3,15 +3,21 @@ import { open } from 'node:fs/promises';
 import { VmcError } from '../../shared/errors.ts';
 import { run } from '../../shared/run.ts';
 import { parseBlkid, type Signature, signature } from './parse-blkid.ts';
+import { isDirty, isUnfinished } from './parse-state.ts';
 import { parseSuperblock, SUPERBLOCK_BYTES } from './parse-superblock.ts';
 
 const NOTHING = 2;
 const SEVERAL = 8;
 
-/** What vmc makes itself is seen here; of everything else blkid tells, past any cache of its own. @returns undefined when it knows nothing there. @throws VmcError when it could not look: that is not the same as blank. */
+/**
+ * What vmc makes itself is seen here; of everything else blkid tells, past any cache of its own.
+ * @returns undefined when it knows nothing there. @throws VmcError when it could not look: that is not the same as blank.
+ */
 export async function signatureOf(path: string): Promise<Signature | undefined> {
-  const ours = await superblockOf(path);
-  if (ours !== undefined) return signature(ours, ours !== 'crypto_LUKS');
+  const start = await readStart(path);
+  const ours = parseSuperblock(start);
+  if (ours === 'crypto_LUKS') return { ...signature(ours, false), unfinished: isUnfinished(start) };
+  if (ours !== undefined) return { ...signature(ours, true), dirty: isDirty(ours, start) };
   const { exitCode, stdout, stderr } = await run({
     file: 'blkid',
     args: ['-p', '-o', 'export', path],
@@ -24,11 +30,11 @@ export async function signatureOf(path: string): Promise<Signature | undefined> 
   return exitCode === NOTHING ? undefined : (parseBlkid(stdout) ?? { description: 'data that blkid knows' });
 }
 
-async function superblockOf(path: string): Promise<string | undefined> {
+async function readStart(path: string): Promise<Buffer> {
   const file = await open(path, 'r');
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(SUPERBLOCK_BYTES), 0, SUPERBLOCK_BYTES, 0);
-    return parseSuperblock(buffer.subarray(0, bytesRead));
+    return buffer.subarray(0, bytesRead);
   } finally {
     await file.close();
   }

@@ -23,6 +23,7 @@ import { findDevice, listDriveIds, waitForDevice } from '../../../vmc/drives/fin
 import { describeHolders, findHolders } from '../../../vmc/drives/holders.ts';
 import { inspectContent } from '../../../vmc/drives/inspect-content.ts';
 import { checkKey, luksFormat } from '../../../vmc/drives/luks.ts';
+import { markWhole } from '../../../vmc/drives/mark-whole.ts';
 import { prepareMountPoint, removeMountPoint } from '../../../vmc/drives/mount.ts';
 
 const MiB = 1024 * 1024;
@@ -49,7 +50,13 @@ t.test('C7 LUKS2 as designed; only its key fits; the key is in no argv', async (
   const dump = JSON.parse(stdout);
   t.match(dump.keyslots['0'], { key_size: 64, kdf: { type: 'pbkdf2', iterations: 1000, hash: 'sha256' } });
   t.match(dump.segments['0'], { encryption: 'aes-xts-plain64', sector_size: 4096 });
-  t.same(await inspectContent(path, size), { kind: 'luks' });
+  t.same(await inspectContent(path, size), { kind: 'luks', unfinished: true });
+  await markWhole(path);
+  t.same(await inspectContent(path, size), { kind: 'luks', unfinished: false });
+  t.match(
+    (await run({ file: 'cryptsetup', args: ['luksDump', path], timeoutMs: 10_000 })).stdout,
+    /Label:\s+\(no label\)/,
+  );
   await t.resolves(checkKey(driveId, path, key));
   for (const wrong of [key.slice(0, 31), key.slice().reverse(), new Uint8Array(32)])
     await t.rejects(checkKey(driveId, path, wrong), { code: 'wrong-key', message: new RegExp(driveId) });

@@ -6,6 +6,8 @@ import { Drives } from '../../../vmc/drives/drives.ts';
 t.test('open, close, format and trim that were stopped while they waited do nothing', async (t) => {
   const drives = new Drives({
     mountRoot: t.testdir(),
+    stateDir: t.testdir(),
+    clock: Date.now,
     deviceTimeoutMs: 1,
     peopleGid: async () => 0,
     onUndoFailed: (what) => t.fail(what),
@@ -13,13 +15,14 @@ t.test('open, close, format and trim that were stopped while they waited do noth
   const driveId = 'drv0123456789abcdef';
   const stop = new AbortController();
   const { signal } = stop;
+  const context = { signal, progress: () => {} };
   const keys = [new Uint8Array(32).fill(1), new Uint8Array(32).fill(2)] as const;
   const first = drives.close(driveId, { signal: new AbortController().signal }); // has the drive
   const waiting = [
-    drives.open({ driveId, key: keys[0], name: 'data', readOnly: false }, { signal }),
+    drives.open({ driveId, key: keys[0], name: 'data', readOnly: false }, context),
     drives.close(driveId, { signal }),
-    drives.trim(driveId, { signal }),
-    drives.format({ driveId, key: keys[1], fileSystem: 'ext4' }, { signal, progress: () => {} }),
+    drives.trim(driveId, context),
+    drives.format({ driveId, key: keys[1], fileSystem: 'ext4' }, context),
   ].map((call) =>
     call.then(
       () => 'done',

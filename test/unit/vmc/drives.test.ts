@@ -20,7 +20,7 @@ const blank: Observed = {
   mounts: [],
   fileSystem: undefined,
 };
-const locked: Observed = { ...blank, content: { kind: 'luks' } };
+const locked: Observed = { ...blank, content: { kind: 'luks', unfinished: false } };
 const foreign: Observed = { ...blank, content: { kind: 'other', description: 'a file system (ext4)' } };
 const mapped: Observed = { ...locked, holders: [`vmc-${driveId}`] };
 const mounted: Observed = { ...mapped, mounts: [{ mountPoint: '/mnt/data', readOnly: false, fileSystem: 'ext4' }] };
@@ -28,7 +28,7 @@ const steps = (observed: Observed, overwrite?: string) =>
   planFormat(observed, { driveId, fileSystem: 'ext4', overwrite }).map(({ step }) => step);
 
 t.test('C7 format: blank drives only, unless the id is repeated', async (t) => {
-  const all = ['luks-format', 'luks-open', 'make-file-system', 'luks-close'];
+  const all = ['luks-format', 'luks-open', 'make-file-system', 'luks-close', 'mark-whole'];
   t.same(steps(blank), all);
   t.same(steps(blank, driveId), all);
   t.same(steps(foreign, driveId), ['wipe-signatures', ...all]);

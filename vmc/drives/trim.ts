@@ -1,0 +1,44 @@
+/** Giving unused blocks of a mounted file system back to the host: fstrim(8). */
+import { statfs } from 'node:fs/promises';
+import type { FileSystem } from '../../shared/api/drive.ts';
+import { VmcError } from '../../shared/errors.ts';
+import type { CallContext } from '../../shared/rpc/method.ts';
+import { run } from '../../shared/run.ts';
+import { before } from './fault-points.ts';
+import { parseGroupBytes, parseTrimmedBytes } from './parse-tools.ts';
+import { planTrim } from './plan-trim.ts';
+
+/** @returns the bytes that fstrim reports. @throws VmcError 'cancelled': what was given back until then stays so. */
+export async function trim(
+  { mountPoint, fileSystem }: { mountPoint: string; fileSystem: FileSystem },
+  { progress, signal }: Pick<CallContext, 'progress' | 'signal'>,
+): Promise<number> {
+  const { blocks, bsize } = await statfs(mountPoint);
+  const total = blocks * bsize;
+  const tell = (done: number) => progress({ step: 'giving unused blocks back', done, total, unit: 'bytes' });
+  await before('drive.trim:sync');
+  // ext4 frees the blocks of a deleted file only when its journal commits: without this, fstrim leaves them out.
+  await run({ file: 'sync', args: ['--file-system', mountPoint], timeoutMs: 10 * 60_000, signal });
+  const groupBytes = fileSystem === 'xfs' ? await readGroupBytes(mountPoint) : undefined;
+  let trimmedBytes = 0;
+  for (const { offset, length } of planTrim(fileSystem, total, groupBytes)) {
+    tell(offset);
+    await before('drive.trim:range');
+    signal.throwIfAborted();
+    const range = ['--offset', `${offset}`, ...(length === undefined ? [] : ['--length', `${length}`])];
+    const args = ['--verbose', ...range, mountPoint];
+    const { stdout } = await run({ file: 'fstrim', args, timeoutMs: 60 * 60_000, signal });
+    const bytes = parseTrimmedBytes(stdout);
+    if (bytes === undefined) throw new VmcError('command-failed', 'fstrim did not say how much it trimmed.');
+    trimmedBytes += bytes;
+  }
+  tell(total);
+  return trimmedBytes;
+}
+
+async function readGroupBytes(mountPoint: string): Promise<number> {
+  const { stdout } = await run({ file: 'xfs_io', args: ['-r', '-c', 'statfs', mountPoint], timeoutMs: 30_000 });
+  const bytes = parseGroupBytes(stdout);
+  if (bytes === undefined) throw new VmcError('command-failed', 'xfs_io did not say how large a group is.');
+  return bytes;
+}
