@@ -12,6 +12,8 @@ export interface AgentScene {
   hostId: string;
   vmId: string;
   driveId: string;
+  /** Rows of a table. */
+  count(table: string): number;
   /** About drives and jobs since the scene was set, oldest first. */
   audit(): { actor: string; action: string; target: string; result: string }[];
 }
@@ -23,16 +25,25 @@ export async function agentScene(t: Parameters<typeof Fixture.start>[0]): Promis
   const alice = await fixture.invited(admin, 'alice');
   const vmId = await fixture.vm(alice, 'one');
   const driveId = await fixture.drive(alice, 'data');
-  const audit = () => {
+  const rows = (sql: string): Record<string, unknown>[] => {
     const db = new DatabaseSync(join(fixture.stateDir, 'backend.sqlite'), { readOnly: true });
-    const entries = db
-      .prepare(
+    const found = db.prepare(sql).all();
+    db.close();
+    return found;
+  };
+  return {
+    fixture,
+    admin,
+    alice,
+    agent,
+    hostId,
+    vmId,
+    driveId,
+    count: (table) => rows(`SELECT 1 FROM ${table}`).length,
+    audit: () =>
+      rows(
         `SELECT actor, action, target, result FROM audit
            WHERE action <> 'driveCreate' AND (action GLOB 'drive*' OR action GLOB 'job*') ORDER BY id`,
-      )
-      .all();
-    db.close();
-    return entries as unknown as ReturnType<AgentScene['audit']>;
+      ) as unknown as ReturnType<AgentScene['audit']>,
   };
-  return { fixture, admin, alice, agent, hostId, vmId, driveId, audit };
 }

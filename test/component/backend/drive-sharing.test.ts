@@ -40,7 +40,7 @@ async function withBob(t: Parameters<typeof agentScene>[0]): Promise<AgentScene 
   return { ...it, bob, bobsVm: await it.fixture.vm(bob, 'bobs') };
 }
 
-t.test('C: who is given a drive sees it with their own key, at VMs that they reach', async (t) => {
+t.test('who is given a drive sees it with their own key, at VMs that they reach', async (t) => {
   const { alice, bob, vmId, bobsVm, driveId } = await withBob(t);
   await t.rejects(share(alice, driveId, bob, 'ro'), { code: 'wrong-state', message: /No key/ });
   await put(alice, driveId, 1);

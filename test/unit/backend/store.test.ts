@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import t from 'tap';
 import { makeCode, makeId, sha256 } from '../../../backend/store/hashes.ts';
+import { migrations } from '../../../backend/store/migrations.ts';
 import { openStore, type Store } from '../../../backend/store/store.ts';
 import { driveIdSchema, vmIdSchema } from '../../../shared/names.ts';
 
@@ -164,4 +165,106 @@ t.test('the audit log is read from its end and forgets what is old', async (t) =
   );
   store.audit.removeBefore(3);
   t.equal(store.audit.latest(100).length, 3);
+});
+
+t.test('a database of the version before sharing keeps all that it holds', async (t) => {
+  const folder = t.testdir({});
+  const db = new DatabaseSync(join(folder, 'backend.sqlite'));
+  for (const sql of migrations.slice(0, 2)) db.exec(sql);
+  db.exec(`PRAGMA user_version = 2; PRAGMA foreign_keys = ON;
+    INSERT INTO accounts VALUES ('a', 'alice', 'user', x'01', '{}', 1), ('b', 'bob', 'user', x'02', '{}', 1);
+    INSERT INTO hosts (hostId, name, tokenHash, createdAt) VALUES ('h', 'host', x'00', 1);
+    INSERT INTO vms (vmId, name, ownerId, hostId, image, cores, memoryMiB, phase, tokenHash, createdAt)
+      VALUES ('v', 'vm', 'a', 'h', 'i', 1, 1, 'made', x'00', 1);
+    INSERT INTO drives VALUES ('d', 'data', 'a', 'h', 'qcow2', 16777216, 'made', 1);
+    INSERT INTO drives VALUES ('e', 'else', 'b', 'h', 'raw', 16777216, 'failed', 2);
+    INSERT INTO attachments VALUES ('d', 'v', 1, 'attached');
+    INSERT INTO driveKeys VALUES ('d', 'a', x'0a0b'), ('e', 'b', x'0c');`);
+  db.close();
+  for (let opened = 0; opened < 2; opened++) {
+    const store = openStore(folder);
+    t.match(store.drives.get('d'), { name: 'data', ownerId: 'a', phase: 'made', createdAt: 1, unsure: 0 });
+    t.match(store.drives.get('e'), { format: 'raw', phase: 'failed', unsure: 0 });
+    t.match(store.attachments.ofDrive('d'), [{ vmId: 'v', readOnly: true, phase: 'attached' }]);
+    t.strictSame(store.driveKeys.get('d', 'a'), new Uint8Array([10, 11]));
+    t.strictSame(store.driveKeys.get('e', 'b'), new Uint8Array([12]));
+    t.strictSame(store.snapshots.ownedBy('a'), []);
+    store.close();
+  }
+});
+
+function addPerson({ store }: Scene, name: string): string {
+  const userId = makeId('user-', 6);
+  const ed25519 = sha256(name);
+  store.accounts.add({ userId, name, role: 'user', ed25519, identity: '{}', createdAt: 1 });
+  return userId;
+}
+
+t.test('an account that is removed takes what was shared with it, and nobody else’s', async (t) => {
+  const it = scene(t);
+  const { store, userId } = it;
+  const [bob, cay] = [addPerson(it, 'bob'), addPerson(it, 'cay')];
+  const driveId = addDrive(it, 'data');
+  store.driveKeys.put(driveId, userId, new Uint8Array([1]));
+  for (const who of [bob, cay]) {
+    store.driveShares.put({ driveId, userId: who, access: 'ro', since: 1 });
+    store.driveKeys.share(driveId, who, new Uint8Array([2]));
+  }
+  store.driveKeys.stage(
+    driveId,
+    [userId, bob, cay].map((who) => ({ userId: who, wrappedKey: new Uint8Array([3]) })),
+  );
+  const db = new DatabaseSync(join(it.folder, 'backend.sqlite'));
+  db.prepare('DELETE FROM accounts WHERE userId = ?').run(bob);
+  t.throws(() => db.prepare('DELETE FROM accounts WHERE userId = ?').run(userId), 'an owner of drives stays');
+  db.close();
+  t.strictSame(
+    store.driveShares.ofDrive(driveId).map((it) => it.userId),
+    [cay],
+  );
+  t.equal(store.driveKeys.get(driveId, bob), undefined);
+  t.equal(store.driveKeys.next(driveId).length, 2);
+  store.drives.remove(driveId);
+  t.strictSame(store.driveShares.ofUser(cay), [], 'a drive takes its shares');
+  t.strictSame(store.driveKeys.next(driveId), []);
+});
+
+t.test('next keys replace the present ones all together, or stay beside them', async (t) => {
+  const it = scene(t);
+  const { store, userId } = it;
+  const driveId = addDrive(it, 'data');
+  const bob = addPerson(it, 'bob');
+  const [first, next] = [new Uint8Array([1]), new Uint8Array([2])];
+  store.driveKeys.put(driveId, userId, first);
+  store.driveKeys.share(driveId, bob, first);
+  const keys = [userId, bob].map((who) => ({ userId: who, wrappedKey: next }));
+  t.throws(() => store.transaction(() => store.driveKeys.stage(driveId, [...keys, ...keys])));
+  t.strictSame(store.driveKeys.next(driveId), [], 'half a stage is none');
+  store.driveKeys.stage(driveId, keys);
+  t.strictSame(store.driveKeys.get(driveId, bob), first);
+  store.transaction(() => store.driveKeys.commit(driveId));
+  for (const who of [userId, bob]) t.strictSame(store.driveKeys.get(driveId, who), next);
+  t.equal(store.driveKeys.getNext(driveId, userId), undefined);
+  store.driveKeys.stage(driveId, keys);
+  store.driveKeys.forget(driveId);
+  t.strictSame(store.driveKeys.next(driveId), []);
+  t.strictSame(store.driveKeys.get(driveId, bob), next);
+});
+
+t.test('snapshots that were begun when the backend stopped are marked, once', async (t) => {
+  const it = scene(t);
+  const { snapshots } = it.store;
+  const driveId = addDrive(it, 'data');
+  const row = { driveId, driveName: 'data', ownerId: it.userId, hostId: it.hostId };
+  snapshots.begin({ ...row, snapshotId: 'snap-1', begunAt: 5 });
+  snapshots.begin({ ...row, snapshotId: 'snap-2', begunAt: 4 });
+  const told = { driveId, kind: 'full', target: 'pool', sizeBytes: 1, storedBytes: 1, takenAt: 1 } as const;
+  snapshots.setTold({ ...told, snapshotId: 'snap-2', sha256: 'a' });
+  snapshots.markInterrupted(9);
+  snapshots.markInterrupted(10);
+  t.match(snapshots.openOn(it.hostId), [{ snapshotId: 'snap-1', unsureAt: 9, told: null }]);
+  t.match(snapshots.ownedBy(it.userId), [{ snapshotId: 'snap-2', unsureAt: null, told: { sha256: 'a' } }]);
+  t.equal(snapshots.countOf(it.userId), 2);
+  it.store.drives.remove(driveId);
+  t.equal(snapshots.ownedBy(it.userId).length, 1, 'they outlive the drive');
 });
