@@ -2,11 +2,12 @@
 import { randomBytes } from 'node:crypto';
 import { request } from 'node:https';
 import t from 'tap';
+import type { VmcError } from '../../../shared/errors.ts';
 import { toBase64 } from '../../../shared/names.ts';
 import { SEALED_HEADER_MAX_BYTES } from '../../../shared/rest-api/drive-people.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
 import { type AgentScene, agentScene } from './drive-scene.ts';
-import type { Person } from './fixture.ts';
+import { type Person, until } from './fixture.ts';
 
 const key = (fill: number): Uint8Array => new Uint8Array(64).fill(fill);
 const wrapped = (fill: number): string => toBase64(key(fill));
@@ -95,11 +96,15 @@ t.test('taken back while an attach waits: it is not attached', async (t) => {
   const gate = Promise.withResolvers<void>();
   agent.holdNext.set('vm.start', gate.promise);
   const starting = bob.client.call(routes.vmStart, { params: { vmId: bobsVm }, body: {} });
-  const attaching = attach(bob, driveId, bobsVm);
+  await until(() => agent.calls.includes('vm.start'));
+  // One has the drive's lock and waits for the VM's, sixteen wait for that one: the first that is refused tells so.
+  const attaching = Array.from({ length: 18 }, () => attach(bob, driveId, bobsVm));
+  const codes = attaching.map((it) => it.then(String, (error: VmcError) => error.code));
+  t.equal(await Promise.race(codes), 'busy');
   await unshare(alice, driveId, bob);
   gate.resolve();
   await starting;
-  await t.rejects(attaching, { code: 'not-found' });
+  t.strictSame((await Promise.all(codes)).sort(), ['busy', ...Array(17).fill('not-found')]);
   t.notOk(agent.calls.includes('drive.attach'));
 });
 
