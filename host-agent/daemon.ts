@@ -12,12 +12,14 @@ import { type Host, makeHost } from './host.ts';
 import { nextEvent } from './libvirt/events.ts';
 import { keepLink } from './link/link.ts';
 import { hostReport } from './link/report.ts';
-import { reconcile } from './reconcile.ts';
+import { isLibvirtDown, reconcile } from './reconcile.ts';
 import { AGENT_VERSION } from './version.ts';
+import { StarvedVms } from './vms/starved.ts';
 
 const REPORT_EVERY_MS = 60_000;
 const RECONCILE_EVERY_MS = 60 * 60_000;
 const LIBVIRT_RETRY_MS = 5000;
+const STARVED_EVERY_MS = 10_000;
 const DEBOUNCE_MS = 300;
 const LISTEN_SECONDS = 55;
 const MAX_CONSOLE_LOG_BYTES = 8 * 1024 * 1024;
@@ -44,6 +46,16 @@ export async function runDaemon(config: Config, log: Log, signal: AbortSignal): 
   });
   const link = keepLink({ config, log, handle, report: () => hostReport(host), random: Math.random }, signal);
 
+  const starved = new StarvedVms(host, log, changed);
+  const lookForStarved = () =>
+    starved.look().catch((error) => {
+      if (!isLibvirtDown(error)) log.warn('starved-not-seen', errorFields(error));
+    });
+  const domainChanged = () => {
+    changed();
+    void lookForStarved();
+  };
+
   await Promise.all([
     link.ended,
     // Tried now, so that the first VM does not wait for it.
@@ -56,7 +68,8 @@ export async function runDaemon(config: Config, log: Log, signal: AbortSignal): 
       changed();
       await cutConsoleLogs(host, log);
     }),
-    watchLibvirt(host, log, changed, signal),
+    every(STARVED_EVERY_MS, signal, lookForStarved),
+    watchLibvirt(host, log, domainChanged, signal),
   ]);
   clearTimeout(reportDue);
   log.info('stopped');

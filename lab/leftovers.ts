@@ -10,6 +10,7 @@ import * as z from 'zod';
 import { VmcError } from '../shared/errors.ts';
 import { isErrno, makeFolder, readIfThere, writeAtomic } from '../shared/files.ts';
 import { run } from '../shared/run.ts';
+import { unmountBelow } from './small-filesystem.ts';
 
 const LabProcessId = z.object({ pid: z.int().min(2), startTime: z.string().regex(/^\d+$/) });
 export type ProcessId = z.infer<typeof LabProcessId>;
@@ -96,6 +97,7 @@ export class Lab {
   async remove(): Promise<void> {
     await this.#written;
     await removeRecorded(this.#state);
+    await unmountBelow(this.folder);
     await rm(this.folder, { recursive: true, force: true });
   }
 
@@ -134,6 +136,7 @@ export async function removeLeftovers(parent = DEFAULT_PARENT): Promise<string[]
     if (!state.success || state.data.id !== id) continue;
     if (!state.data.kept && (await isAlive(state.data.owner))) continue;
     await removeRecorded(state.data);
+    await unmountBelow(folder);
     await rm(folder, { recursive: true, force: true });
     removed.push(id);
   }

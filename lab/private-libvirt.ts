@@ -18,6 +18,8 @@ export interface PrivateLibvirt {
   uri: string;
   /** argv prefix that runs a command where libvirtd runs: same network, same mounts. */
   enter: readonly [string, ...string[]];
+  /** Ends libvirtd, as for an upgrade; the machines run on. @returns what starts it again, and waits until it answers. */
+  stopDaemon(): Promise<() => Promise<void>>;
   /** Destroys its domains and networks, then ends everything in its namespace. Doing it twice is fine. */
   stop(): Promise<void>;
 }
@@ -115,9 +117,16 @@ export async function startPrivateLibvirt(
     return started;
   };
   await start('dbus-daemon', 'dbus-daemon', `--config-file=${inFolder('dbus.conf')}`, '--nofork', '--nopidfile');
-  const daemon = await start('libvirtd', 'libvirtd', '--pid-file', '/run/libvirt/libvirtd.pid');
-  await untilAnswers(uri, daemon, inFolder('libvirtd.log'));
-  return { uri, enter, stop };
+  const startDaemon = async (): Promise<void> => {
+    const daemon = await start('libvirtd', 'libvirtd', '--pid-file', '/run/libvirt/libvirtd.pid');
+    await untilAnswers(uri, daemon, inFolder('libvirtd.log'));
+  };
+  await startDaemon();
+  const stopDaemon = async () => {
+    await processes.pop()?.stop();
+    return startDaemon;
+  };
+  return { uri, enter, stopDaemon, stop };
 }
 
 async function inside(enter: readonly [string, ...string[]], file: string, args: readonly string[]): Promise<void> {

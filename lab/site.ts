@@ -11,6 +11,7 @@ import { ADDRESSES, createNetwork, inNamespace, type Network } from './namespace
 import { type PrivateLibvirt, startPrivateLibvirt } from './private-libvirt.ts';
 import { type LabProcess, startProcess } from './process.ts';
 import { program, ROOT } from './programs.ts';
+import { mountSmallFileSystem } from './small-filesystem.ts';
 import { UserDevice } from './user-device.ts';
 
 const READY_MS = 60_000;
@@ -42,8 +43,14 @@ export class SiteFolders {
   }
 }
 
+export interface SiteOptions {
+  /** The drives pool is a file system of this size, which can be filled. */
+  drivesMiB?: number;
+}
+
 export class Site {
   readonly lab: Lab;
+  readonly #options: SiteOptions;
   readonly folders: SiteFolders;
   readonly backendUrl = `https://${ADDRESSES.backendForVmhost}:${BACKEND_PORT}`;
   /** What the user's device dials: the same server, by its other address. */
@@ -53,8 +60,9 @@ export class Site {
   #pin: string | undefined;
   readonly #people = new Map<string, UserDevice>();
 
-  constructor(lab: Lab) {
+  constructor(lab: Lab, options: SiteOptions = {}) {
     this.lab = lab;
+    this.#options = options;
     this.folders = new SiteFolders(lab.folder);
   }
 
@@ -88,6 +96,8 @@ export class Site {
   async startNetwork(undo: Undo): Promise<void> {
     const { images, drives, snapshots, isos } = this.folders;
     for (const folder of [images, drives, snapshots, isos]) await makeFolder(folder, 0o711);
+    const { drivesMiB } = this.#options;
+    if (drivesMiB !== undefined) await mountSmallFileSystem(drives, drivesMiB, 0o711, undo);
     for (const folder of [this.folders.logs, this.folders.backend, this.folders.agent, this.folders.user])
       await makeFolder(folder, 0o700);
     this.#network = await createNetwork(this.lab, undo);

@@ -1,4 +1,5 @@
 /** Drives in and out of VMs, live where they run. Read-write is for one VM; read-only may be many; never both. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { VmStatus } from '../../shared/agent-api/index.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { CommandError } from '../../shared/run.ts';
@@ -75,20 +76,39 @@ const mode = (readOnly: boolean) => (readOnly ? 'read-only' : 'read-write');
  * @throws VmcError 'busy' when the guest did not let go in time.
  */
 export function detachDrive(host: Host, driveId: string, vmId: string): Promise<VmStatus> {
-  return host.locks.hold([driveId, vmId], async () => {
-    const record = await requireDrive(host, driveId);
-    const domain = await requireDomain(host, vmId);
-    const disk = findDisk(domain, driveId);
-    if (disk === undefined) return vmStatus(host, vmId);
-    const { readOnly } = disk;
-    const { format, allocation } = record;
-    const { cache } = host.config.pools;
-    await unplugDisk(host, domain, {
-      plan: { file: drivePath(host, record), format, cache, allocation, serial: driveId, readOnly },
-      step: 'drive.detach:config',
-      what: `drive ${driveId}`,
-      hint: 'Close it in the VM first (`vmc drive close`), or shut the VM down.',
-    });
-    return vmStatus(host, vmId);
+  return host.locks.hold([driveId, vmId], () => throughRestart(() => detachLocked(host, driveId, vmId)));
+}
+
+const RESTART_MS = 30_000;
+const RETRY_MS = 1000;
+
+/** libvirtd is restarted with every upgrade, and the machines run on: `work`, which may be repeated, then is. */
+async function throughRestart<T>(work: () => Promise<T>): Promise<T> {
+  const deadline = performance.now() + RESTART_MS;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      const down = error instanceof VmcError && error.code === 'libvirt-down';
+      if (!down || performance.now() > deadline) throw error;
+      await delay(RETRY_MS);
+    }
+  }
+}
+
+async function detachLocked(host: Host, driveId: string, vmId: string): Promise<VmStatus> {
+  const record = await requireDrive(host, driveId);
+  const domain = await requireDomain(host, vmId);
+  const disk = findDisk(domain, driveId);
+  if (disk === undefined) return vmStatus(host, vmId);
+  const { readOnly } = disk;
+  const { format, allocation } = record;
+  const { cache } = host.config.pools;
+  await unplugDisk(host, domain, {
+    plan: { file: drivePath(host, record), format, cache, allocation, serial: driveId, readOnly },
+    step: 'drive.detach:config',
+    what: `drive ${driveId}`,
+    hint: 'Close it in the VM first (`vmc drive close`), or shut the VM down.',
   });
+  return vmStatus(host, vmId);
 }

@@ -5,18 +5,11 @@ import t from 'tap';
 import * as z from 'zod';
 import { driveFileSchema, vmStatusSchema } from '../../../shared/agent-api/index.ts';
 import { BACKEND_URL, bootstrapFor, type HostBox, makeHostBox } from './support/host-box.ts';
+import { refusalOf } from './support/refusal.ts';
 
 const [A, B, C] = ['vm-aaaaaaaaaaaa', 'vm-bbbbbbbbbbbb', 'vm-cccccccccccc'];
 const [D1, D2] = ['drv0000000000000001', 'drv0000000000000002'];
 
-const errorSchema = z.object({
-  error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }),
-});
-/** What a refused command says with --json: the last line of stderr. */
-const refusal = async (box: HostBox, args: string[], stdin?: string) => {
-  const result = await box.agent([...args, '--json'], stdin);
-  return errorSchema.parse(JSON.parse(result.stderr.trim().split('\n').at(-1) ?? '')).error;
-};
 const create = (vmId: string) => [
   'vm',
   'create',
@@ -73,11 +66,11 @@ t.test('VMs and drives', async (t) => {
 
   await t.test('repeating it changes nothing; another VM of that id is refused', async (t) => {
     t.match(await vm(create(A), bootstrapFor(A)), { state: 'running' });
-    t.match(await refusal(box, [...create(A), '--cores', '2'], bootstrapFor(A)), { code: 'already-exists' });
-    t.match(await refusal(box, create(B), bootstrapFor(A)), { code: 'bad-request' });
+    t.match(await refusalOf(box, [...create(A), '--cores', '2'], bootstrapFor(A)), { code: 'already-exists' });
+    t.match(await refusalOf(box, create(B), bootstrapFor(A)), { code: 'bad-request' });
     const elsewhere = bootstrapFor(B, 'https://192.0.2.99:1');
-    t.match(await refusal(box, create(B), elsewhere), { code: 'bad-request', hint: /publicUrl/ });
-    t.match(await refusal(box, [...create(B), '--image', 'nowhere'], bootstrapFor(B)), {
+    t.match(await refusalOf(box, create(B), elsewhere), { code: 'bad-request', hint: /publicUrl/ });
+    t.match(await refusalOf(box, [...create(B), '--image', 'nowhere'], bootstrapFor(B)), {
       code: 'not-found',
       message: /nowhere/,
     });
@@ -89,11 +82,11 @@ t.test('VMs and drives', async (t) => {
     t.match(made, { driveId: D1, format: 'qcow2', sizeBytes: 1024 ** 3 });
     t.ok(made.allocatedBytes < 1024 * 1024);
     t.strictSame(await box.json(args), made, 'repeating it succeeds');
-    t.match(await refusal(box, ['drive', 'create', '2GiB', '--id', D1]), { code: 'already-exists' });
+    t.match(await refusalOf(box, ['drive', 'create', '2GiB', '--id', D1]), { code: 'already-exists' });
     const raw = driveFileSchema.parse(await box.json(['drive', 'create', '32MiB', '--id', D2, '--format', 'raw']));
     t.match(raw, { format: 'raw', sizeBytes: 32 * 1024 ** 2 });
     t.ok(raw.allocatedBytes <= 4096, 'QEMU writes one block to learn its alignment');
-    t.match(await refusal(box, ['drive', 'create', '50TiB']), { code: 'no-space', message: /are asked for/ });
+    t.match(await refusalOf(box, ['drive', 'create', '50TiB']), { code: 'no-space', message: /are asked for/ });
   });
 
   await t.test('H3: it is attached live, once, and to one VM', async (t) => {
@@ -105,14 +98,14 @@ t.test('VMs and drives', async (t) => {
       t.match(xml, `<serial>${D1}</serial>`);
       t.match(xml, /discard='unmap'/);
     }
-    t.match(await refusal(box, ['drive', 'attach', D1, B]), { code: 'busy', message: new RegExp(A), hint: /detach/ });
-    t.match(await refusal(box, ['drive', 'attach', D1, B, '--read-only']), { code: 'busy' });
-    t.match(await refusal(box, ['drive', 'delete', D1, '--confirm', D1]), { code: 'busy', message: new RegExp(A) });
+    t.match(await refusalOf(box, ['drive', 'attach', D1, B]), { code: 'busy', message: new RegExp(A), hint: /detach/ });
+    t.match(await refusalOf(box, ['drive', 'attach', D1, B, '--read-only']), { code: 'busy' });
+    t.match(await refusalOf(box, ['drive', 'delete', D1, '--confirm', D1]), { code: 'busy', message: new RegExp(A) });
     t.match(driveFileSchema.parse(await box.json(['drive', 'info', D1])), { attachedTo: A });
     t.strictSame((await vm(['vm', 'start', B])).attached, [], 'nothing was changed');
     await vm(['drive', 'attach', D2, A, '--read-only']);
     t.match(await vm(['drive', 'attach', D2, B, '--read-only']), { attached: [{ driveId: D2, readOnly: true }] });
-    t.match(await refusal(box, ['drive', 'attach', D2, A]), { code: 'wrong-state' });
+    t.match(await refusalOf(box, ['drive', 'attach', D2, A]), { code: 'wrong-state' });
   });
 
   await t.test('H3: detach waits until it is gone, here and from the next start', async (t) => {
@@ -124,8 +117,8 @@ t.test('VMs and drives', async (t) => {
   });
 
   await t.test('H2: shut down: asked, then cut; its drives are there again after the start', async (t) => {
-    t.match(await refusal(box, ['vm', 'delete', B]), { code: 'wrong-state' });
-    t.match(await refusal(box, ['vm', 'shutdown', B, '--wait', '0']), { code: 'timeout', hint: /force/ });
+    t.match(await refusalOf(box, ['vm', 'delete', B]), { code: 'wrong-state' });
+    t.match(await refusalOf(box, ['vm', 'shutdown', B, '--wait', '0']), { code: 'timeout', hint: /force/ });
     t.match(await vm(['vm', 'shutdown', B, '--wait', '0', '--force']), { state: 'off' });
     t.match(await vm(['vm', 'shutdown', B]), { state: 'off' }, 'it is off already');
     t.match(await vm(['drive', 'detach', D1, B]), { attached: [{ driveId: D2 }] }, 'from a VM that is off');
@@ -137,7 +130,7 @@ t.test('VMs and drives', async (t) => {
     await crash(box, 'vm.create:start', 'vm-create', C, bootstrapFor(C));
     await crash(box, 'vm.delete:overlay', 'vm-delete', C);
     t.match(await box.agent(['vm', 'delete', C]), { exitCode: 0 });
-    t.match(await refusal(box, ['vm', 'delete', C]), { code: 'not-found' });
+    t.match(await refusalOf(box, ['vm', 'delete', C]), { code: 'not-found' });
     t.notOk(
       (await readdir(box.drives)).some((name) => name.startsWith(C)),
       'no overlay is left',
@@ -149,7 +142,7 @@ t.test('VMs and drives', async (t) => {
   await t.test('H9: … and of making or deleting a drive', async (t) => {
     const id = 'drv0000000000000003';
     await crash(box, 'drive.create:file', 'drive-create', id);
-    t.match(await refusal(box, ['drive', 'info', id]), { code: 'not-found', hint: /making it again/ });
+    t.match(await refusalOf(box, ['drive', 'info', id]), { code: 'not-found', hint: /making it again/ });
     t.match(await box.json(['drive', 'create', '16MiB', '--id', id, '--format', 'raw']), { driveId: id });
     await crash(box, 'drive.delete:record', 'drive-delete', id);
     t.match(await box.agent(['drive', 'delete', id, '--confirm', id]), { exitCode: 0 });
@@ -158,12 +151,12 @@ t.test('VMs and drives', async (t) => {
 
   await t.test('a VM that fails to start leaves nothing', async (t) => {
     await writeFile(join(box.folder, 'images/odd.qcow2'), 'not an image');
-    t.match(await refusal(box, [...create(C), '--image', 'odd'], bootstrapFor(C)), { code: 'command-failed' });
+    t.match(await refusalOf(box, [...create(C), '--image', 'odd'], bootstrapFor(C)), { code: 'command-failed' });
     t.notOk((await readdir(box.drives)).some((name) => name.startsWith(C)));
     t.notOk((await readdir(join(box.stateDir, 'vms'))).includes(`${C}.json`));
     await writeFile(join(box.folder, 'images/half.qcow2'), '');
     await writeFile(join(box.folder, 'images/half.vmlinuz'), '');
-    t.match(await refusal(box, [...create(C), '--image', 'half'], bootstrapFor(C)), {
+    t.match(await refusalOf(box, [...create(C), '--image', 'half'], bootstrapFor(C)), {
       code: 'bad-data',
       message: /not whole/,
     });

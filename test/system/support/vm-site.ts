@@ -2,7 +2,7 @@
 import { buildDemoImage } from '../../../demo/demo-image.ts';
 import { VmProgram } from '../../../demo/vm-program-client.ts';
 import { openLab, removeLeftovers } from '../../../lab/leftovers.ts';
-import { Site } from '../../../lab/site.ts';
+import { Site, type SiteOptions } from '../../../lab/site.ts';
 import type { UserDevice } from '../../../lab/user-device.ts';
 import { errorFromFields } from '../../../shared/errors.ts';
 import { Undo } from '../../../shared/undo.ts';
@@ -22,7 +22,7 @@ export interface VmSite {
 }
 
 /** @param packages more Debian packages for the VM. */
-export async function startVmSite(packages: readonly string[] = []): Promise<VmSite> {
+export async function startVmSite(packages: readonly string[] = [], options: SiteOptions = {}): Promise<VmSite> {
   await removeLeftovers();
   const undo = new Undo();
   const end = async () => {
@@ -33,7 +33,7 @@ export async function startVmSite(packages: readonly string[] = []): Promise<VmS
   try {
     const lab = await openLab();
     undo.add('the lab', () => lab.remove());
-    const site = new Site(lab);
+    const site = new Site(lab, options);
     const image = await buildDemoImage(site.folders.images, packages);
     await site.startNetwork(undo);
     const { code } = await site.startBackend(undo);

@@ -40,6 +40,8 @@ export interface HostBox {
   node(file: string, args: readonly string[], stdin?: string): Promise<AgentResult>;
   virsh(...args: string[]): Promise<string>;
   inNamespace(file: string, ...args: string[]): Promise<string>;
+  /** Ends libvirtd; the machines run on. @returns what starts it again. */
+  stopLibvirt(): Promise<() => Promise<void>>;
   /** A namespace of its own for another machine. @param name lower-case letters. @returns the namespace's name. */
   addNamespace(name: string): Promise<string>;
   /** Starts a program in a namespace; it is ended with the box at the latest. */
@@ -51,6 +53,8 @@ export interface BoxOptions {
   libvirt: boolean;
   /** The drives pool is a tmpfs of this size. */
   drivesTmpfs?: string;
+  /** The drives pool is this folder, of another box. */
+  drives?: string;
 }
 
 export async function makeHostBox(options: BoxOptions): Promise<HostBox> {
@@ -79,8 +83,12 @@ async function build(options: BoxOptions, undo: Undo): Promise<HostBox> {
   await ip('-n', namespace, 'address', 'add', `${HOST_ADDRESS}/24`, 'dev', 'uplink');
   for (const link of ['uplink', 'far']) await ip('-n', namespace, 'link', 'set', link, 'up');
 
-  const [images, drives, stateDir] = [join(folder, 'images'), join(folder, 'drives'), join(folder, 'state')];
-  await Promise.all([images, drives].map((it) => mkdir(it)));
+  const [images, drives, stateDir] = [
+    join(folder, 'images'),
+    options.drives ?? join(folder, 'drives'),
+    join(folder, 'state'),
+  ];
+  await Promise.all([images, drives].map((it) => mkdir(it, { recursive: true })));
   if (options.drivesTmpfs !== undefined) {
     // Before any process enters the namespace: later mounts do not reach those.
     const args = ['-t', 'tmpfs', '-o', `size=${options.drivesTmpfs}`, 'tmpfs', drives];
@@ -89,9 +97,10 @@ async function build(options: BoxOptions, undo: Undo): Promise<HostBox> {
   }
   const blank = ['create', '-q', '-f', 'qcow2', join(images, 'blank.qcow2'), '64M'];
   await run({ file: 'qemu-img', args: blank, timeoutMs: 10_000 });
-  const uri = options.libvirt
-    ? (await startPrivateLibvirt(lab, namespace, undo, join(REPOSITORY, '.build/cache'))).uri
-    : `qemu:///system?socket=${folder}/none`;
+  const libvirt = options.libvirt
+    ? await startPrivateLibvirt(lab, namespace, undo, join(REPOSITORY, '.build/cache'))
+    : undefined;
+  const uri = libvirt?.uri ?? `qemu:///system?socket=${folder}/none`;
   const config = join(folder, 'host-agent.toml');
   await writeFile(config, configText(uri, stateDir, images, drives));
 
@@ -130,6 +139,10 @@ async function build(options: BoxOptions, undo: Undo): Promise<HostBox> {
     async inNamespace(command, ...args) {
       const [file, ...rest] = inNamespace(namespace, command, args);
       return (await run({ file, args: rest, timeoutMs: 20_000 })).stdout;
+    },
+    async stopLibvirt() {
+      if (libvirt === undefined) throw new Error('this box has no libvirt');
+      return libvirt.stopDaemon();
     },
     addNamespace,
     start: (where, args) => start(where, args),
