@@ -167,6 +167,12 @@ export class Site {
     return daemon;
   }
 
+  /** Runs `virsh …` on the site's own libvirt. @returns its stdout. */
+  async virsh(...args: string[]): Promise<string> {
+    const argv = ['--quiet', '--connect', this.libvirt.uri, ...args];
+    return (await run({ file: 'virsh', args: argv, timeoutMs: 30_000 })).stdout;
+  }
+
   /** Runs `host-agent …` on the VM host, as its administrator would. @returns its stdout. */
   async hostAgent(args: readonly string[], stdin = ''): Promise<string> {
     const [file, ...rest] = this.libvirt.enter;

@@ -5,13 +5,18 @@
 import t from 'tap';
 import { driveCases } from './cases/drives.ts';
 import { fileCases } from './cases/files.ts';
+import { hostDriveCases } from './cases/host-drives.ts';
 import { isolationCases } from './cases/isolation.ts';
 import { peopleCases } from './cases/people.ts';
 import { restartCases } from './cases/restart.ts';
 import { tunnelCases } from './cases/tunnel.ts';
 import { startVmSite } from './support/vm-site.ts';
 
+/** More than the agent keeps in reserve, and no more than a test fills quickly. */
+const DRIVES_MIB = 4096;
+
 t.setTimeout(1_200_000);
-const site = await startVmSite();
+const site = await startVmSite([], { drivesMiB: DRIVES_MIB });
 t.teardown(site.end);
-for (const cases of [driveCases, fileCases, peopleCases, tunnelCases, isolationCases, restartCases]) cases(t, site);
+for (const cases of [driveCases, fileCases, peopleCases, tunnelCases, isolationCases, restartCases, hostDriveCases])
+  cases(t, site);

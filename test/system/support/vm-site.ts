@@ -2,6 +2,7 @@
 import { buildDemoImage } from '../../../demo/demo-image.ts';
 import { VmProgram } from '../../../demo/vm-program-client.ts';
 import { openLab, removeLeftovers } from '../../../lab/leftovers.ts';
+import type { LabProcess } from '../../../lab/process.ts';
 import { Site, type SiteOptions } from '../../../lab/site.ts';
 import type { UserDevice } from '../../../lab/user-device.ts';
 import { errorFromFields } from '../../../shared/errors.ts';
@@ -16,6 +17,8 @@ export interface VmSite {
   owner: UserDevice;
   vmId: string;
   vm: VmProgram;
+  /** The host agent's daemon, whose log can be waited on. */
+  hostAgent: LabProcess;
   /** A call past what `connect` offers. @throws VmcError as the other side reported it. */
   call<T>(person: UserDevice, request: Pick<CallRequest, 'kind' | 'name' | 'vmId' | 'params' | 'body'>): Promise<T>;
   end(): Promise<void>;
@@ -43,7 +46,7 @@ export async function startVmSite(packages: readonly string[] = [], options: Sit
       ['claim', '--backend', site.backendUrlForUser, '--pin', site.pin, '--name', 'ada', '--code-fd', '4'],
       { descriptors: { 4: Buffer.from(code) } },
     );
-    await site.startHostAgent(owner, undo);
+    const hostAgent = await site.startHostAgent(owner, undo);
     const { vmId } = await owner.connect<{ vmId: string }>(
       ['vm', 'create', VM, '--image', image.name, '--memory', '1GiB', '--wait', '--timeout', '400'],
       { timeoutMs: 450_000 },
@@ -63,7 +66,7 @@ export async function startVmSite(packages: readonly string[] = [], options: Sit
       if ('error' in answer) throw errorFromFields(answer.error);
       return answer.result;
     };
-    return { site, undo, owner, vmId, vm: new VmProgram(owner, tunnel), call, end };
+    return { site, undo, owner, vmId, vm: new VmProgram(owner, tunnel), hostAgent, call, end };
   } catch (error) {
     await end();
     throw error;
