@@ -38,7 +38,7 @@ export function checkDrive(host: Host, driveId: string, repair: boolean, work: W
 async function checkRaw(host: Host, record: DriveRecord, work: Work): Promise<DriveCheck> {
   const path = drivePath(host, record);
   const { sizeBytes } = await imageInfo(path, 'raw');
-  if (sizeBytes !== record.sizeBytes) return DAMAGED;
+  if (sizeBytes < record.sizeBytes) return DAMAGED; // larger: another host has grown it
   // Compared with itself: all that is no hole is read, and nothing else.
   const copy = { from: path, to: path, fromFormat: 'raw', toFormat: 'raw', allocation: 'sparse', sizeBytes } as const;
   return (await sameContent(copy, 'read', work)) ? GOOD : DAMAGED;
