@@ -67,7 +67,7 @@ export function hostDriveCases(t: Test, { site, owner, vm, vmId, hostAgent }: Vm
       t.match(JSON.parse(await site.hostAgent(['drive', 'detach', driveId, vmId, '--json'])), { state: 'running' });
     }
     t.notMatch(await site.virsh('dumpxml', vmId), driveId);
-    const deadline = performance.now() + 180_000;
+    const deadline = performance.now() + 300_000;
     let after = before;
     while (after.startedAt === before.startedAt && performance.now() < deadline)
       after = await owner.connect<typeof before>(['vm', 'info', VM]).catch(() => before);
