@@ -44,6 +44,26 @@ export const configSchema = z.strictObject({
     overcommit: z.number().min(1).max(1000).default(10),
     cache: z.enum(['none', 'writeback']).default('none'),
   }),
+  snapshots: z
+    .strictObject({
+      /** Without it snapshots go to the pool only. */
+      sftp: z
+        .strictObject({
+          server: z.string().regex(/^[a-zA-Z0-9:]([a-zA-Z0-9.:-]{0,252}[a-zA-Z0-9])?$/, 'a host name or an address'),
+          port: portSchema.default(22),
+          user: z.string().regex(/^[a-zA-Z0-9_][a-zA-Z0-9._@-]{0,63}$/),
+          folder,
+          hostKey: z
+            .string()
+            .regex(
+              /^(ssh-ed25519|ecdsa-sha2-nistp(256|384)) [A-Za-z0-9+/]{40,400}={0,2}$/,
+              'the server’s public key as in known_hosts: ssh-ed25519 AAAA… (or ecdsa-sha2-nistp256, -nistp384)',
+            ),
+          keyFile: folder,
+        })
+        .optional(),
+    })
+    .prefault({}),
   network: z
     .strictObject({
       name: z

@@ -11,6 +11,11 @@ import { createDrive } from './drives/make.ts';
 import { resizeDrive } from './drives/resize.ts';
 import type { Host } from './host.ts';
 import { listIsos } from './isos/isos.ts';
+import { createSnapshot } from './snapshots/create.ts';
+import { deleteSnapshot } from './snapshots/delete.ts';
+import { listSnapshots } from './snapshots/records.ts';
+import { restoreSnapshot } from './snapshots/restore.ts';
+import { verifySnapshot } from './snapshots/verify.ts';
 import { attachDrive, detachDrive } from './vms/attach.ts';
 import { createVm } from './vms/create.ts';
 import { deleteVm } from './vms/delete.ts';
@@ -20,7 +25,13 @@ import { vmStatus } from './vms/status.ts';
 
 /** Requests that change nothing, after which there is nothing to report. */
 const QUIET: ReadonlySet<string> = new Set(
-  [agentMethods.vmStatus, agentMethods.driveInfo, agentMethods.isoList].map(({ name }) => name),
+  [
+    agentMethods.vmStatus,
+    agentMethods.driveInfo,
+    agentMethods.isoList,
+    agentMethods.snapshotList,
+    agentMethods.snapshotVerify,
+  ].map(({ name }) => name),
 );
 
 /** @param onRequest told of each request that ended, with the error if it failed. */
@@ -53,6 +64,14 @@ export function agentDispatcher(
     isoList: async () => ({ isos: await listIsos(host) }),
     isoAttach: ({ isoId, vmId }) => attachIso(host, isoId, vmId),
     isoEject: ({ isoId, vmId }) => ejectIso(host, isoId, vmId),
+    snapshotCreate: (request, { signal, progress }) => createSnapshot(host, request, { signal, progress }),
+    snapshotList: async ({ driveId }) => ({ snapshots: await listSnapshots(host, driveId) }),
+    snapshotVerify: ({ snapshotId }, { signal, progress }) => verifySnapshot(host, snapshotId, { signal, progress }),
+    snapshotRestore: (request, { signal, progress }) => restoreSnapshot(host, request, { signal, progress }),
+    snapshotDelete: async ({ snapshotId }) => {
+      await deleteSnapshot(host, snapshotId);
+      return {};
+    },
   };
   // The backend may ask for all of it: that is who is at the other end of the link.
   const handle = dispatcher(agentMethods, implementation, () => {}, {});

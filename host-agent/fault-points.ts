@@ -25,6 +25,19 @@ export const FAULT_POINTS = [
   'drive.attach:device',
   'drive.detach:config',
   'iso.eject:config',
+  'snapshot.create:intent',
+  'snapshot.create:begin',
+  'snapshot.create:copying',
+  'snapshot.create:finish',
+  'snapshot.create:upload',
+  'snapshot.create:name',
+  'snapshot.create:record',
+  'snapshot.create:tidy',
+  'snapshot.restore:read',
+  'snapshot.restore:convert',
+  'snapshot.delete:file',
+  'snapshot.delete:record',
+  'snapshot.delete:tidy',
 ] as const;
 
 export type FaultPoint = (typeof FAULT_POINTS)[number];

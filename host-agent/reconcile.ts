@@ -10,6 +10,7 @@ import { checkFirewall, enforceFirewall } from './firewall/wanted.ts';
 import { type Host, overlayPath } from './host.ts';
 import { backendEndpoint } from './network/backend-endpoint.ts';
 import { ensureNetwork, observeNetwork } from './network/network.ts';
+import { reconcileSnapshots } from './snapshots/reconcile.ts';
 import { enforceReservations } from './vms/parts.ts';
 
 export interface Finding {
@@ -40,6 +41,8 @@ export async function reconcile(host: Host, dryRun: boolean): Promise<Finding[]>
   if (pools.some((it) => it.name === 'drives' && it.problem === undefined)) {
     findings.push(...(await diskFiles(host, dryRun)));
     findings.push(...(await reconcileDrives(host, domains, dryRun)));
+    if (pools.some((it) => it.name === 'snapshots' && it.problem === undefined))
+      findings.push(...(await reconcileSnapshots(host, dryRun)));
   }
   return findings;
 }

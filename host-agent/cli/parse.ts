@@ -1,7 +1,7 @@
 /** Arguments of the command line, checked as they are read. */
 import type * as z from 'zod';
 import { VmcError } from '../../shared/errors.ts';
-import { driveIdSchema, isoIdSchema, vmIdSchema } from '../../shared/names.ts';
+import { driveIdSchema, isoIdSchema, snapshotIdSchema, vmIdSchema } from '../../shared/names.ts';
 import { describeIssues } from '../../shared/validate.ts';
 
 export function parsed<S extends z.ZodType>(schema: S, value: unknown): z.output<S> {
@@ -13,6 +13,7 @@ export function parsed<S extends z.ZodType>(schema: S, value: unknown): z.output
 export const parseVmId = (text: string): string => parsed(vmIdSchema, text);
 export const parseDriveId = (text: string): string => parsed(driveIdSchema, text);
 export const parseIsoId = (text: string): string => parsed(isoIdSchema, text);
+export const parseSnapshotId = (text: string): string => parsed(snapshotIdSchema, text);
 export const parseFd = (text: string): number => parseCount(text, 1023);
 
 /** A whole number from 0 to `most`. */

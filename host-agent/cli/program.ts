@@ -11,6 +11,7 @@ import { addFirewallCommands } from './firewall.ts';
 import { addIsoCommands } from './iso.ts';
 import { parseFd } from './parse.ts';
 import { addPoolCommands } from './pool.ts';
+import { addSnapshotCommands } from './snapshot.ts';
 import { addVmCommands } from './vm.ts';
 
 export interface CliContext {
@@ -59,6 +60,7 @@ export function hostAgentProgram(io: Io, stopSignal: () => AbortSignal): Command
   addDriveCommands(program, context);
   addPoolCommands(program, context);
   addIsoCommands(program, context);
+  addSnapshotCommands(program, context);
   addFirewallCommands(program, context);
 
   program

@@ -17,6 +17,8 @@ export interface DriveRequest {
   format: Format;
   sizeBytes: number;
   allocation?: Allocation;
+  /** The snapshot that it is made of. */
+  restoredFrom?: string;
 }
 
 const LOOK_MS = 500;
@@ -49,17 +51,20 @@ export function makeDrive(
   work: Work,
   fill: (temporary: string) => Promise<void>,
 ): Promise<DriveFile> {
-  const { driveId, format, sizeBytes, allocation = 'sparse' } = request;
+  const { driveId, format, sizeBytes, allocation = 'sparse', restoredFrom } = request;
   return host.locks.hold([driveId], async () => {
     await requirePool(host, 'drives');
     const existing = await settled(host, driveId);
     if (existing !== undefined) {
       if (existing.format !== format || existing.sizeBytes !== sizeBytes || existing.allocation !== allocation)
         throw new VmcError('already-exists', `Drive ${driveId} is there already, of another size or format.`);
+      if (existing.restoredFrom !== restoredFrom)
+        throw new VmcError('already-exists', `Drive ${driveId} is there already, made of something else.`);
       await requireDriveFile(host, existing);
       return describeDrive(host, existing, []);
     }
-    const begun: DriveRecord = { driveId, format, sizeBytes, allocation, createdAt: host.now() };
+    const origin = restoredFrom === undefined ? {} : { restoredFrom };
+    const begun: DriveRecord = { driveId, format, sizeBytes, allocation, createdAt: host.now(), ...origin };
     const path = drivePath(host, begun);
     if ((await allocatedBytes(path)) !== undefined)
       throw new VmcError(

@@ -5,6 +5,7 @@ import { CommandError } from '../../shared/run.ts';
 import { diskName } from '../domains/domain-xml.ts';
 import { type Domain, holdersOf, inspectAllDomains } from '../domains/inventory.ts';
 import type { Host } from '../host.ts';
+import { dropBrokenBitmaps } from '../snapshots/bitmaps.ts';
 import type { DriveRecord } from '../state/records.ts';
 import { describeDrive, drivePath, requireDriveFile } from './drives.ts';
 import { inUse } from './file-holders.ts';
@@ -40,6 +41,8 @@ export function resizeDrive(host: Host, driveId: string, sizeBytes: number): Pro
       const begun: DriveRecord = { ...record, pending: { what: 'resize', sizeBytes, claimBytes } };
       await beginWithSpace(host, begun);
       try {
+        // QEMU grows no file that has one.
+        await dropBrokenBitmaps(host, record);
         await host.step('drive.resize:file');
         if (running === undefined) await growImage(path, record.format, sizeBytes, record.allocation);
         else await growLive(host, running, driveId, path, sizeBytes);

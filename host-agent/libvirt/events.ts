@@ -9,7 +9,7 @@ export const SLICE_SECONDS = 4;
 /** Starts to listen; the promise resolves at the event, or when `seconds` have passed. It never says which. */
 export async function nextEvent(
   virsh: Virsh,
-  event: 'lifecycle' | 'device-removed',
+  event: 'lifecycle' | 'device-removed' | 'job-completed',
   domain: string | undefined,
   seconds: number,
   signal?: AbortSignal,

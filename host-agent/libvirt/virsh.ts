@@ -51,14 +51,19 @@ export class Virsh {
   }
 
   /** Runs a virsh command on a document, in a file that only root may read and that is gone afterwards. */
-  async runWithXml(xml: string, args: (path: string) => readonly string[]): Promise<string> {
+  runWithXml(xml: string, args: (path: string) => readonly string[]): Promise<string> {
+    return this.runWithXmls([xml], ([path = '']) => args(path));
+  }
+
+  /** The same with several, in the order of their paths. */
+  async runWithXmls(xmls: readonly string[], args: (paths: readonly string[]) => readonly string[]): Promise<string> {
     await makeFolder(this.#temporary, 0o700);
-    const path = join(this.#temporary, `${randomBytes(8).toString('hex')}.xml`);
+    const paths = xmls.map(() => join(this.#temporary, `${randomBytes(8).toString('hex')}.xml`));
     try {
-      await writeFile(path, xml, { mode: 0o600, flag: 'wx' });
-      return await this.run(args(path));
+      for (const [i, path] of paths.entries()) await writeFile(path, xmls[i] ?? '', { mode: 0o600, flag: 'wx' });
+      return await this.run(args(paths));
     } finally {
-      await rm(path, { force: true });
+      for (const path of paths) await rm(path, { force: true });
     }
   }
 }

@@ -9,7 +9,7 @@ import {
   vmSpecSchema,
 } from '../../shared/agent-api/index.ts';
 import { isErrno, makeFolder, readIfThere, writeAtomic } from '../../shared/files.ts';
-import { driveIdSchema, ipv4Schema, portSchema } from '../../shared/names.ts';
+import { driveIdSchema, ipv4Schema, portSchema, snapshotIdSchema } from '../../shared/names.ts';
 import { parseJson } from '../../shared/validate.ts';
 
 export const vmRecordSchema = z.strictObject({
@@ -38,6 +38,8 @@ export const driveRecordSchema = z.strictObject({
   sizeBytes: driveSizeSchema,
   allocation: driveAllocationSchema.default('sparse'),
   createdAt: z.number().int(),
+  /** Of a drive that was made of a snapshot. */
+  restoredFrom: snapshotIdSchema.optional(),
   /** Another host made the file, in a pool that both have. */
   adopted: z.literal(true).optional(),
   /** What has been begun and not been ended: whoever finds it finishes it or undoes it (settle.ts). */

@@ -13,6 +13,7 @@ import {
   vmSpecSchema,
   vmStatusSchema,
 } from './schemas.ts';
+import { snapshotMethods } from './snapshots.ts';
 
 export * from './drive-files.ts';
 export * from './schemas.ts';
@@ -125,6 +126,7 @@ export const agentMethods = {
     progress: false,
   }),
   ...driveFileMethods,
+  ...snapshotMethods,
 };
 
 export const HOST_REPORT = 'host.report';

@@ -15,6 +15,8 @@ export const snapshotSchema = z.object({
   kind: z.enum(['full', 'incremental']),
   /** Of an incremental one: what it builds on. */
   parentId: snapshotIdSchema.optional(),
+  /** Of a full one where `auto` was asked for: why. */
+  fullBecause: z.string().max(300).optional(),
   target: snapshotTargetSchema,
   /** What the drive held, in bytes. */
   sizeBytes: z.number().int(),

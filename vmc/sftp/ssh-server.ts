@@ -1,19 +1,11 @@
 /** ssh2's server, held to approved algorithms. Loaded when somebody first wants SFTP: an idle vmc does without it. */
 import type { Socket } from 'node:net';
 import ssh2 from 'ssh2';
+import { SSH_ALGORITHMS } from '../../shared/ssh/algorithms.ts';
 import { type ConnectionDeps, SshConnection } from './ssh-connection.ts';
 
-/**
- * Approved by NIST: ECDH over P-256 and P-384 (SP 800-56A), Ed25519 (FIPS 186-5), AES-GCM (SP 800-38D), and AES-CTR with
- * HMAC-SHA-2 for clients that have no GCM. `kex-strict` comes by itself. No compression.
- */
-const ALGORITHMS: ssh2.Algorithms = {
-  kex: ['ecdh-sha2-nistp256', 'ecdh-sha2-nistp384'],
-  serverHostKey: ['ssh-ed25519'],
-  cipher: ['aes256-gcm@openssh.com', 'aes128-gcm@openssh.com', 'aes256-ctr', 'aes128-ctr'],
-  hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com', 'hmac-sha2-256', 'hmac-sha2-512'],
-  compress: ['none'],
-};
+/** Ed25519: FIPS 186-5. */
+const ALGORITHMS: ssh2.Algorithms = { ...SSH_ALGORITHMS, serverHostKey: ['ssh-ed25519'] };
 
 /** A client that says nothing is asked this often, and has gone when it leaves so many questions unanswered. */
 const KEEP_ALIVE = { keepaliveInterval: 30_000, keepaliveCountMax: 3 };

@@ -174,6 +174,9 @@ async function linkFakeAgent(world: World, hostId: string, token: string): Promi
     return found;
   };
   const fakeVmOf = (vmId: string) => [...world.vms.values()].find((it) => it.bootstrap.vm.id === vmId);
+  const noSnapshots = async () => {
+    throw new VmcError('wrong-state', 'no snapshots in this world');
+  };
   const peer = new RpcPeer(transport, {
     handle: dispatcher(
       agentMethods,
@@ -231,6 +234,11 @@ async function linkFakeAgent(world: World, hostId: string, token: string): Promi
           fakeVmOf(vmId)?.isos.delete(isoId);
           return Object.assign(vm, { isos: vm.isos?.filter((it) => it !== isoId) });
         },
+        snapshotCreate: noSnapshots,
+        snapshotList: async () => ({ snapshots: [] }),
+        snapshotVerify: noSnapshots,
+        snapshotRestore: noSnapshots,
+        snapshotDelete: noSnapshots,
       },
       () => {},
       {},

@@ -1,0 +1,66 @@
+/**
+ * Brings what was begun to an end: a snapshot whose record is there stays, of any other nothing does. It runs after every
+ * snapshot, whether that went well or not, and again, from what was written down before, when the agent ended in between.
+ */
+import { rm } from 'node:fs/promises';
+import { inspectDomain } from '../domains/inventory.ts';
+import { removeFile } from '../drives/pool.ts';
+import type { Host } from '../host.ts';
+import { dropBitmaps, forgetCheckpoints } from './bitmaps.ts';
+import { abortLiveCopy } from './copy-live.ts';
+import { partialPath, snapshotPath, snapshotRecords, type Undertaking, undertakings } from './records.ts';
+import { remoteFiles, sftpSettings } from './remote.ts';
+import { withSftp } from './sftp-client.ts';
+
+/** One backup job at a time is all that libvirt allows a VM. */
+export const backupLock = (domain: string): string => `backup-${domain}`;
+
+/** The caller holds the lock of the drive's snapshots and, where a VM is named, its backup lock. */
+export async function settle(host: Host, it: Undertaking): Promise<void> {
+  if (it.doing === 'deleting') await finishDeleting(host, it);
+  else await finishMaking(host, it);
+  await undertakings(host).remove(it.snapshotId);
+}
+
+async function finishMaking(host: Host, it: Undertaking): Promise<void> {
+  const { snapshotId, driveId, domain } = it;
+  const made = await snapshotRecords(host, driveId).get(snapshotId);
+  if (domain !== undefined) {
+    const state = (await inspectDomain(host.virsh, domain))?.state;
+    if (state !== undefined) {
+      if (state !== 'off') await abortLiveCopy(host, domain, partialPath(host, it));
+      await forgetCheckpoints(host, domain);
+    }
+  }
+  await rm(partialPath(host, it), { force: true });
+  if (made === undefined) {
+    await removeFile(snapshotPath(host, it));
+    if (it.sending === true) await removeRemote(host, it);
+  }
+  const drive = await host.drives.get(driveId);
+  if (drive === undefined) return;
+  await dropBitmaps(host, drive, (onDisk) => {
+    if (made === undefined) return [snapshotId];
+    const others = onDisk.map((bitmap) => bitmap.snapshotId).filter((id) => id !== snapshotId);
+    // The parent's may be in QEMU's memory only.
+    return [...new Set([...others, ...(made.parentId === undefined ? [] : [made.parentId])])];
+  });
+}
+
+async function finishDeleting(host: Host, it: Undertaking): Promise<void> {
+  await host.step('snapshot.delete:file');
+  if (it.target === 'sftp') await removeRemote(host, it);
+  else await removeFile(snapshotPath(host, it));
+  await host.step('snapshot.delete:record');
+  await snapshotRecords(host, it.driveId).remove(it.snapshotId);
+  await host.step('snapshot.delete:tidy');
+  const drive = await host.drives.get(it.driveId);
+  if (drive !== undefined) await dropBitmaps(host, drive, () => [it.snapshotId]);
+}
+
+async function removeRemote(host: Host, it: Undertaking): Promise<void> {
+  const { data, partial, record } = remoteFiles(host, it);
+  await withSftp(sftpSettings(host), undefined, async (server) => {
+    for (const path of [record, partial, data]) await server.remove(path);
+  });
+}
