@@ -26,7 +26,7 @@ interface Teardown {
 }
 
 export class Fixture {
-  readonly stateDir: string = mkdtempSync(join(tmpdir(), 'vmc-backend-test-'));
+  readonly stateDir: string;
   readonly logged: LogLine[] = [];
   readonly announced: string[] = [];
   /** Added to the clock. */
@@ -35,6 +35,10 @@ export class Fixture {
   #config: Partial<ConfigInput> = {};
   readonly #clients: BackendClient[] = [];
   readonly #agents: FakeAgent[] = [];
+
+  constructor(stateDir: string = mkdtempSync(join(tmpdir(), 'vmc-backend-test-'))) {
+    this.stateDir = stateDir;
+  }
 
   /** @param config may depend on the backend's state folder. */
   static async start(

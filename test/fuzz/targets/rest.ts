@@ -28,6 +28,14 @@ const FIELDS: Record<string, unknown> = {
   role: 'user',
   wrappedKey: b64(64),
   confirm: 'drv0123456789abcdef',
+  snapshotId: 'snap-0123456789abcdef',
+  jobId: 'job-0123456789abcdef',
+  version: 0,
+  access: 'rw',
+  allocation: 'full',
+  format: 'raw',
+  keys: [{ userId: 'user-0123456789ab', wrappedKey: b64(64) }],
+  sealed: b64(64),
 };
 const keysOf = (schema: unknown): string[] => Object.keys((schema as { shape?: object }).shape ?? {});
 const pick = (schema: unknown) =>
