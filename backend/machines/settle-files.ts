@@ -23,7 +23,7 @@ export async function settleFiles(deps: MachineDeps, hostId: string): Promise<vo
 async function settleSnapshots({ store, links, jobs, now }: MachineDeps, hostId: string): Promise<void> {
   for (const { snapshotId, driveId, unsureAt } of store.snapshots.openOn(hostId)) {
     if (jobs.worksOn(snapshotKey(snapshotId)) || unsureAt === null) continue;
-    const { snapshots } = await links.call(hostId, snapshotMethods.snapshotList, { driveId });
+    const { snapshots } = await links.call(hostId, snapshotMethods.snapshotList, { driveId, snapshotId });
     const told = snapshots.find((it) => it.snapshotId === snapshotId && it.driveId === driveId);
     if (told !== undefined) store.snapshots.setTold(told);
     else if (now() - unsureAt >= FORGET_MS) store.snapshots.remove(snapshotId);

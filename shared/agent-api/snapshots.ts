@@ -53,10 +53,11 @@ export const snapshotMethods = {
   }),
   snapshotList: defineAgentMethod({
     name: 'snapshot.list',
-    summary: 'Snapshots of this host, of one drive or of all, oldest first',
+    summary: 'Snapshots of this host, of one drive or of all, oldest first, or whether it has a certain one',
     right: 'backend',
     changes: false,
-    params: z.strictObject({ driveId: driveIdSchema.optional() }),
+    /** With an id: that one only, if it is there. Without, the answer may be more than a message holds (some 150). */
+    params: z.strictObject({ driveId: driveIdSchema.optional(), snapshotId: snapshotIdSchema.optional() }),
     result: z.object({ snapshots: z.array(snapshotSchema).max(10_000) }),
     progress: false,
   }),

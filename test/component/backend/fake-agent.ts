@@ -178,8 +178,12 @@ export class FakeAgent {
         this.snapshots.set(snapshotId, { ...made, kind: kind === 'incremental' ? kind : 'full' });
         return this.#snapshot(snapshotId);
       },
-      snapshotList: async ({ driveId }) => ({
-        snapshots: [...this.snapshots.values()].filter((it) => driveId === undefined || it.driveId === driveId),
+      snapshotList: async ({ driveId, snapshotId }) => ({
+        snapshots: [...this.snapshots.values()].filter(
+          (it) =>
+            (driveId === undefined || it.driveId === driveId) &&
+            (snapshotId === undefined || it.snapshotId === snapshotId),
+        ),
       }),
       snapshotVerify: async ({ snapshotId }, context) => {
         await this.#work('snapshot.verify', context);
