@@ -16,7 +16,7 @@ export interface Product {
   units: readonly string[];
   /** Those that an upgrade restarts, when they run, and a removal stops. */
   services: readonly string[];
-  /** Those that would start a service again: a removal stops them first. */
+  /** Sockets and timers, which would start a service again: a removal stops them first. */
   sockets: readonly string[];
   /**
    * Symlinks that pull units in, made by the package itself: they also work in a chroot, and nobody switches them
@@ -54,12 +54,13 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
       'xfsprogs',
     ],
     recommends: ['nfs-common'],
-    units: ['vmc.service', 'vmc.socket', 'vmc-firewall.service'],
+    units: ['vmc.service', 'vmc.socket', 'vmc-firewall.service', 'vmc-trim.service', 'vmc-trim.timer'],
     services: ['vmc.service'],
-    sockets: ['vmc.socket'],
+    sockets: ['vmc.socket', 'vmc-trim.timer'],
     wiring: [
       ['multi-user.target.wants', 'vmc.service'],
       ['sysinit.target.wants', 'vmc-firewall.service'],
+      ['timers.target.wants', 'vmc-trim.timer'],
       ...NETWORK_SERVICES.map((service) => [`${service}.requires`, 'vmc-firewall.service'] as const),
     ],
     files: {

@@ -17,7 +17,7 @@ t.test('C4: systemd understands every unit, and finds nothing to say about it', 
   await writeFile(join(dir, 'usr/sbin/nft'), '', { mode: 0o755 });
   const units = join(dir, 'usr/lib/systemd/system');
   await cp('/usr/lib/systemd/system', units, { recursive: true, verbatimSymlinks: true });
-  const names = (await readdir(systemd)).filter((name) => /\.(service|socket)$/.test(name));
+  const names = (await readdir(systemd)).filter((name) => /\.(service|socket|timer)$/.test(name));
   t.strictSame(
     names.sort(),
     Object.values(PRODUCTS)
