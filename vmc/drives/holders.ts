@@ -1,8 +1,8 @@
 /** Which processes hold a mounted file system, or the volume under it. */
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { mountsOf } from './mounts-of.ts';
 import { mappingPath } from './names.ts';
-import { parseMountinfo } from './parse-mountinfo.ts';
 
 export interface Holder {
   pid: number;
@@ -20,15 +20,15 @@ export const findHolders = (mountPoint: string, proc = '/proc'): Promise<Holder[
 /** Who keeps a volume busy that is not mounted here: by a mount in another namespace (one process of each), or by its device. */
 export async function findDeviceHolders(driveId: string): Promise<Holder[]> {
   const node = basename(await realpath(mappingPath(driveId)));
-  const numbers = (await readFile(`/sys/class/block/${node}/dev`, 'utf8')).trim();
+  const number = (await readFile(`/sys/class/block/${node}/dev`, 'utf8')).trim();
   const seen = new Set([await readlink('/proc/self/ns/mnt')]);
   return findProcesses(async (folder) => {
     if ((await openFiles(folder)).includes(`/dev/${node}`)) return { how: 'has its device open' };
     const namespace = await readlink(`${folder}/ns/mnt`).catch(() => undefined);
     if (namespace === undefined || seen.has(namespace)) return undefined;
     seen.add(namespace);
-    const mounts = parseMountinfo(await readFile(`${folder}/mountinfo`, 'utf8').catch(() => ''));
-    return mounts.some(({ device }) => device === numbers) ? { how: 'has it mounted for itself' } : undefined;
+    const mounts = await mountsOf(await readFile(`${folder}/mountinfo`, 'utf8').catch(() => ''), [number]);
+    return mounts.length > 0 ? { how: 'has it mounted for itself' } : undefined;
   }, '/proc');
 }
 

@@ -4,8 +4,8 @@ import { basename } from 'node:path';
 import type { DriveStatus } from '../../shared/api/drive.ts';
 import { readIfThere } from '../../shared/files.ts';
 import { inspectContent } from './inspect-content.ts';
+import { mountsOf } from './mounts-of.ts';
 import { mappingName, mappingPath } from './names.ts';
-import { parseMountinfo } from './parse-mountinfo.ts';
 import { signatureOf } from './signature.ts';
 
 export interface Observed {
@@ -34,9 +34,9 @@ export async function observe(driveId: string, device: string): Promise<Observed
   const numbers = await Promise.all(
     [name, ...holderNodes].map(async (node) => (await readFile(`/sys/class/block/${node}/dev`, 'utf8')).trim()),
   );
-  const mounts = parseMountinfo(await readFile('/proc/self/mountinfo', 'utf8'))
-    .filter((mount) => numbers.includes(mount.device))
-    .map(({ mountPoint, readOnly, fileSystem }) => ({ mountPoint, readOnly, fileSystem }));
+  const mounts = (await mountsOf(await readFile('/proc/self/mountinfo', 'utf8'), numbers)).map(
+    ({ mountPoint, readOnly, fileSystem }) => ({ mountPoint, readOnly, fileSystem }),
+  );
   const isMapped = holders.includes(mappingName(driveId));
   return {
     driveId,

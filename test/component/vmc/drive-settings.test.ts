@@ -6,6 +6,7 @@ import t from 'tap';
 import { run } from '../../../shared/run.ts';
 import { waitUntilGone } from '../../../vmc/drives/find-device.ts';
 import { listFrozen, readFrozen, removeFrozen, writeFrozen } from '../../../vmc/drives/frozen.ts';
+import { mountsOf, numberOf } from '../../../vmc/drives/mounts-of.ts';
 import { readSettings, writeSettings } from '../../../vmc/drives/settings.ts';
 
 const driveId = 'drv0123456789abcdef';
@@ -55,4 +56,23 @@ t.test('waiting for a device to go', async (t) => {
   await setImmediate();
   rmSync(link);
   t.equal(await gone, true);
+});
+
+t.test('mounts of a device: a btrfs is known by the name of its device', async (t) => {
+  const dir = t.testdir();
+  const path = join(dir, 'dm');
+  await run({ file: 'mknod', args: [path, 'b', '253', '300'], timeoutMs: 10_000 });
+  t.equal(await numberOf(path), '253:300');
+  t.equal(await numberOf(dir), undefined);
+  const line = (device: string, at: string, kind: string, source: string) =>
+    `36 35 ${device} / ${at} rw,nosuid - ${kind} ${source} rw\n`;
+  const table =
+    line('253:300', '/mnt/a', 'ext4', '/dev/x') +
+    line('0:50', '/mnt/b', 'btrfs', path) +
+    line('253:300', '/mnt/c', 'btrfs', join(dir, 'gone')) +
+    line('253:1', '/mnt/d', 'xfs', path);
+  t.same(
+    (await mountsOf(table, ['253:300'])).map(({ mountPoint }) => mountPoint),
+    ['/mnt/a', '/mnt/b'],
+  );
 });

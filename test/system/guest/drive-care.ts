@@ -33,7 +33,8 @@ function scenes({ driveId, key }: Request, device: string) {
       throw error;
     }
   };
-  const openByHand = () => byHand(['cryptsetup', 'open', '--key-file', '-', device, `vmc-${driveId}`], secret);
+  const openByHand = () =>
+    byHand(['cryptsetup', 'open', '--allow-discards', '--key-file', '-', device, `vmc-${driveId}`], secret);
   const closeByHand = () => byHand(['cryptsetup', 'close', `vmc-${driveId}`]);
   const put = () => writeFileSync(`${folder}/kept`, 'kept');
   const kept = () => readFileSync(`${folder}/kept`, 'utf8');
@@ -114,7 +115,8 @@ function scenes({ driveId, key }: Request, device: string) {
         const wrong = await codeOf(act('grow', { key: Buffer.alloc(32, 1).toString('base64') }));
         const after = (await act('grow')).freeBytes ?? 0;
         const again = (await act('grow')).freeBytes ?? 0;
-        sizes[fileSystem] = { wrong: wrong.code, grown: after - before, again: again - after, kept: kept() };
+        const trimmed = (await act('trim')) as unknown as number; // what the volume was opened with stays
+        sizes[fileSystem] = { wrong: wrong.code, grown: after - before, again: again - after, kept: kept(), trimmed };
         await act('close');
       }
       return { ...sizes, closed: await codeOf(act('grow')) };

@@ -106,7 +106,7 @@ async function walk(driveId: string, key: string, points: readonly Point[]): Pro
         if (point === 'drive.grow:luks') {
           await shut();
           const secret = { input: Buffer.from(key, 'base64') };
-          byHand(['cryptsetup', 'open', '--key-file', '-', device, `vmc-${driveId}`], secret);
+          byHand(['cryptsetup', 'open', '--allow-discards', '--key-file', '-', device, `vmc-${driveId}`], secret);
           byHand(['e2fsck', '-fy', `/dev/mapper/vmc-${driveId}`], { codes: [0, 1] });
           byHand(['resize2fs', `/dev/mapper/vmc-${driveId}`, '32M']);
           byHand(['cryptsetup', 'resize', '--key-file', '-', '--size', '65536', `vmc-${driveId}`], secret);

@@ -27,7 +27,11 @@ t.test(
     t.match(postinst, 'if [ -d /run/systemd/system ]');
     t.match(postinst, '[ -n "$2" ]');
     t.notMatch(postinst, /systemctl start/);
-    t.match(maintainerScripts(PRODUCTS.vmc).prerm, 'systemctl stop vmc.socket vmc-trim.timer vmc.service', 'or it would start again');
+    t.match(
+      maintainerScripts(PRODUCTS.vmc).prerm,
+      'systemctl stop vmc.socket vmc-trim.timer vmc.service',
+      'or it would start again',
+    );
     t.strictSame(maintainerScripts(PRODUCTS.connect), {});
     t.equal(
       wrapperScript(PRODUCTS.backend),
