@@ -4,6 +4,7 @@ import { VmcError } from '../../shared/errors.ts';
 import type { HostLinks } from '../hosts/links.ts';
 import type { HostRow } from '../store/hosts.ts';
 import type { Store } from '../store/store.ts';
+import { drivesPool } from './shared-pool.ts';
 
 /** For a VM: the host asked for, else the active one with the most free memory. @throws VmcError 'not-found', 'unreachable'. */
 export function pickHostForVm(store: Store, links: HostLinks, asked: string | undefined): HostRow {
@@ -17,7 +18,7 @@ export function pickHostForDrive(store: Store, links: HostLinks, asked: string |
   if (asked !== undefined) return activeHost(store, links, asked);
   const newest = store.vms.ownedBy(userId).findLast((vm) => links.isLinked(vm.hostId));
   if (newest !== undefined) return activeHost(store, links, newest.hostId);
-  return best(store, links, (report) => Math.max(0, ...report.utilisation.pools.map((pool) => pool.freeBytes)));
+  return best(store, links, (report) => drivesPool(report)?.freeBytes ?? 0);
 }
 
 function activeHost(store: Store, links: HostLinks, hostId: string): HostRow {

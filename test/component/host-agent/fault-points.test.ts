@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { FAULT_POINTS, type FaultPoint } from '../../../host-agent/fault-points.ts';
 import { driveRecordSchema } from '../../../host-agent/state/records.ts';
 import { run } from '../../../shared/run.ts';
@@ -38,7 +38,7 @@ t.test('H9: the agent ends at every step of every operation', async (t) => {
   await box.json(create(OTHER), bootstrapFor(OTHER));
 
   /** Ends the agent at `point`. Fails the test when it was not reached. */
-  const crash = async (point: FaultPoint, verb: string, id: string, vmId = '') => {
+  const crash = async (t: Test, point: FaultPoint, verb: string, id: string, vmId = '') => {
     const script = 'test/component/host-agent/support/create-until.ts';
     const args = [box.config, point, verb, id, 'kill', vmId];
     const { exitCode, stderr } = await box.node(script, args, verb === 'vm-create' ? bootstrapFor(id) : undefined);
@@ -50,7 +50,7 @@ t.test('H9: the agent ends at every step of every operation', async (t) => {
   };
   const files = async (id: string) => (await readdir(box.drives)).filter((name) => name.includes(id)).sort();
   /** Nothing pending, one file by the name that the record says, and nothing else of that drive. */
-  const isWhole = async (id: string) => {
+  const isWhole = async (t: Test, id: string) => {
     const found = await record(id);
     t.equal(found?.pending, undefined);
     t.strictSame(await files(id), found === undefined ? [] : [`${id}.${found.format}`]);
@@ -78,7 +78,7 @@ t.test('H9: the agent ends at every step of every operation', async (t) => {
       }
       switch (verb) {
         case 'vm-create':
-          await crash(point, verb, VM);
+          await crash(t, point, verb, VM);
           await box.json(['reconcile']);
           t.match(await box.json(create(VM), bootstrapFor(VM)), { state: 'running' });
           await box.json(['vm', 'shutdown', VM, '--wait', '0', '--force']);
@@ -87,27 +87,27 @@ t.test('H9: the agent ends at every step of every operation', async (t) => {
         case 'vm-delete':
           await box.json(create(VM), bootstrapFor(VM));
           await box.json(['vm', 'shutdown', VM, '--wait', '0', '--force']);
-          await crash(point, verb, VM);
+          await crash(t, point, verb, VM);
           await box.json(['reconcile']);
           t.match(await box.json(['vm', 'delete', VM]), { deleted: VM });
           t.strictSame(await files(VM), []);
           t.notMatch(await box.virsh('list', '--all', '--name'), VM);
           break;
         case 'drive-create':
-          await crash(point, verb, id);
+          await crash(t, point, verb, id);
           await box.json(['reconcile']);
-          t.equal((await isWhole(id))?.sizeBytes, point === 'drive.create:record' ? 16 * MIB : undefined);
+          t.equal((await isWhole(t, id))?.sizeBytes, point === 'drive.create:record' ? 16 * MIB : undefined);
           t.match(await box.json(make), { driveId: id, sizeBytes: 16 * MIB });
           break;
         case 'drive-delete':
-          await crash(point, verb, id);
+          await crash(t, point, verb, id);
           await box.json(['reconcile']);
-          t.equal(await isWhole(id), undefined, 'what was begun with the id repeated is ended');
+          t.equal(await isWhole(t, id), undefined, 'what was begun with the id repeated is ended');
           break;
         case 'drive-resize': {
-          await crash(point, verb, id);
+          await crash(t, point, verb, id);
           await box.json(['reconcile']);
-          t.equal((await isWhole(id))?.sizeBytes, (point === 'drive.resize:file' ? 16 : 32) * MIB);
+          t.equal((await isWhole(t, id))?.sizeBytes, (point === 'drive.resize:file' ? 16 : 32) * MIB);
           t.match(await box.json(['drive', 'resize', id, '32MiB']), { sizeBytes: 32 * MIB });
           await run({
             file: 'qemu-io',
@@ -118,26 +118,26 @@ t.test('H9: the agent ends at every step of every operation', async (t) => {
         }
         case 'drive-convert': {
           const before = await contentOf(id, 'raw');
-          await crash(point, verb, id);
+          await crash(t, point, verb, id);
           const format = point === 'drive.convert:old' ? 'qcow2' : 'raw';
           t.equal((await record(id))?.format, format);
           t.equal(await contentOf(id, format), before, 'what the record names is whole');
           await box.json(['reconcile']);
-          t.equal((await isWhole(id))?.format, format);
+          t.equal((await isWhole(t, id))?.format, format);
           t.match(await box.json(['drive', 'convert', id, '--format', 'qcow2']), { format: 'qcow2' });
           t.equal(await contentOf(id, 'qcow2'), before);
-          await isWhole(id);
+          await isWhole(t, id);
           break;
         }
         case 'drive-attach':
-          await crash(point, verb, id, OTHER);
+          await crash(t, point, verb, id, OTHER);
           await box.json(['reconcile']);
           t.match(await box.json(['drive', 'attach', id, OTHER]), { attached: [{ driveId: id }] });
           await box.json(['drive', 'detach', id, OTHER]);
           break;
         case 'drive-detach':
           await box.json(['drive', 'attach', id, OTHER]);
-          await crash(point, verb, id, OTHER);
+          await crash(t, point, verb, id, OTHER);
           await box.json(['reconcile']);
           t.match(await box.json(['drive', 'detach', id, OTHER]), { attached: [] });
           t.notMatch(await box.virsh('dumpxml', '--inactive', OTHER), id);
