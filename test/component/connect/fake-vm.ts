@@ -5,12 +5,10 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { DriveStatus } from '../../../shared/api/drive.ts';
 import type { IsoStatus, NfsStatus } from '../../../shared/api/media.ts';
 import type { SftpAccess } from '../../../shared/api/tunnel.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { Bootstrap } from '../../../shared/bootstrap.ts';
-import { equalBytes } from '../../../shared/bytes.ts';
 import { VmcError } from '../../../shared/errors.ts';
 import { fingerprint } from '../../../shared/identity/fingerprint.ts';
 import { generateIdentity, type Identity } from '../../../shared/identity/identity.ts';
@@ -27,6 +25,7 @@ import { RequestMemory } from '../../../vmc/requests/request-memory.ts';
 import { Grants } from '../../../vmc/tunnel/grants.ts';
 import { Tunnel } from '../../../vmc/tunnel/tunnel.ts';
 import { TunnelServer } from '../../../vmc/tunnel/tunnel-server.ts';
+import { FakeDisks } from './fake-disks.ts';
 
 const READY = { readyPerGrant: 8, readySeconds: 60 };
 
@@ -34,12 +33,14 @@ export class FakeVm {
   readonly bootstrap: Bootstrap;
   readonly ports: { from: number; to: number }[];
   identity: Identity = generateIdentity();
+  readonly disks = new FakeDisks();
   /** The key each drive was formatted with. */
-  readonly keys = new Map<string, Uint8Array>();
-  readonly drives = new Map<string, DriveStatus>();
+  readonly keys = this.disks.formattedWith;
   readonly isos = new Map<string, IsoStatus>();
   readonly nfsMounts = new Map<string, NfsStatus>();
   readonly calls: string[] = [];
+  /** Told of each method that was carried out, before the answer goes out; what it throws goes out instead. */
+  onAnswer: (method: string) => void = () => {};
   /** What format does before it is done. */
   onFormat: (progress: (step: string) => void) => Promise<void> = async () => {};
   readonly grants = new Grants(
@@ -151,32 +152,21 @@ export class FakeVm {
     }
   }
 
-  #status(driveId: string): DriveStatus {
-    return this.drives.get(driveId) ?? { driveId, state: 'blank' };
-  }
-
-  #set(status: DriveStatus): DriveStatus {
-    this.drives.set(status.driveId, status);
-    return status;
-  }
-
-  /** In memory. */
   #drives(): Pick<Drives, 'list' | 'format' | 'open' | 'close' | 'trim'> {
+    const { disks } = this;
     return {
-      list: async () => [...this.drives.values()],
-      format: async ({ driveId, key, overwrite }, { progress }) => {
-        if (this.#status(driveId).state !== 'blank' && overwrite !== driveId)
+      list: async () => [...disks.disks.values()].map((it) => it.status),
+      format: async ({ driveId, key, overwrite, fileSystem }, { progress }) => {
+        if (disks.disk(driveId).status.state !== 'blank' && overwrite !== driveId)
           throw new VmcError('not-blank', 'It holds data.', 'Pass its id again.');
         await this.onFormat((step) => progress({ step }));
-        this.keys.set(driveId, key);
-        return this.#set({ driveId, state: 'locked', fileSystem: 'ext4' });
+        return disks.format(driveId, key, fileSystem);
       },
       open: async ({ driveId, key, name: folder, readOnly }) => {
-        const wanted = this.keys.get(driveId);
-        if (wanted === undefined || !equalBytes(wanted, key)) throw new VmcError('wrong-key', 'The key does not fit.');
-        return this.#set({ driveId, state: 'mounted', mountPoint: `/mnt/${folder}`, readOnly, fileSystem: 'ext4' });
+        disks.slotOf(driveId, { key });
+        return disks.set(driveId, { state: 'mounted', mountPoint: `/mnt/${folder}`, readOnly, fileSystem: 'ext4' });
       },
-      close: async (driveId) => this.#set({ driveId, state: 'locked' }),
+      close: async (driveId) => disks.set(driveId, { state: 'locked' }),
       trim: async () => 4096,
     };
   }
@@ -256,6 +246,7 @@ export class FakeVm {
         rssBytes: 1,
       }),
     });
+    const looksAfterDrives = this.disks.handler();
     const channels = new ChannelServer({
       identity: this.identity,
       rightsOf: (person) => (this.knowsNobody ? undefined : people.rightsOf(person)),
@@ -265,9 +256,11 @@ export class FakeVm {
       greetingFor: (person) => this.requests.greeting(person),
       handleFor: (caller) => {
         const handle = dispatch(caller);
-        return (method, params, context) => {
+        return async (method, params, context) => {
           this.calls.push(method);
-          return handle(method, params, context);
+          const answer = await (FakeDisks.knows(method) ? looksAfterDrives : handle)(method, params, context);
+          this.onAnswer(method);
+          return answer;
         };
       },
     });
