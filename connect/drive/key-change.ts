@@ -66,7 +66,7 @@ export async function changeDriveKey(
       if (slot === undefined)
         throw new VmcError('bad-data', 'The VM added the new key, but the drive does not open with it.');
     }
-    await requireStaged(session, driveId, nextEnvelope);
+    if (!(await isStaged(session, driveId, nextEnvelope))) throw await takenBack(session, rpc, driveId, next, present);
     await removeEverywhere(session, rpc, driveId, present, next);
     await commit(session, rpc, driveId, { present, next, nextEnvelope });
     return { driveId, slot, resumed, people: staged.people };
@@ -198,14 +198,19 @@ async function slotOf(session: Session, rpc: Control, driveId: string, key: Uint
 }
 
 /** The old key goes only while the backend has the new one: another device may have given the change up. */
-async function requireStaged(session: Session, driveId: string, envelope: Uint8Array): Promise<void> {
+async function isStaged(session: Session, driveId: string, envelope: Uint8Array): Promise<boolean> {
   const { wrappedKey, nextWrappedKey } = await getDrive(session, driveId);
-  if (![wrappedKey, nextWrappedKey].some((it) => it !== undefined && equalBytes(it, envelope)))
-    throw new VmcError(
-      'busy',
-      'This change of key was given up on another device. No key was taken away.',
-      'Look: connect drive key list, connect drive show.',
-    );
+  return [wrappedKey, nextWrappedKey].some((it) => it !== undefined && equalBytes(it, envelope));
+}
+
+/** Nobody will have the new key. */
+async function takenBack(session: Session, rpc: Control, driveId: string, next: Uint8Array, present: Uint8Array) {
+  await removeEverywhere(session, rpc, driveId, next, present);
+  return new VmcError(
+    'busy',
+    'This change of key was given up on another device.',
+    'The drive opens with the old key.',
+  );
 }
 
 async function removeEverywhere(

@@ -40,7 +40,7 @@ export class FakeVm {
   readonly nfsMounts = new Map<string, NfsStatus>();
   readonly calls: string[] = [];
   /** Told of each method that was carried out, before the answer goes out; what it throws goes out instead. */
-  onAnswer: (method: string) => void = () => {};
+  onAnswer: (method: string) => Promise<void> | void = () => {};
   /** What format does before it is done. */
   onFormat: (progress: (step: string) => void) => Promise<void> = async () => {};
   readonly grants = new Grants(
@@ -259,7 +259,7 @@ export class FakeVm {
         return async (method, params, context) => {
           this.calls.push(method);
           const answer = await (FakeDisks.knows(method) ? looksAfterDrives : handle)(method, params, context);
-          this.onAnswer(method);
+          await this.onAnswer(method);
           return answer;
         };
       },
