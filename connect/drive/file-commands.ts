@@ -8,7 +8,7 @@ import { driveFileRoutes } from '../../shared/rest-api/drive-care.ts';
 import { routes } from '../../shared/rest-api/index.ts';
 import { findHostId } from '../host/find.ts';
 import { type ConnectIo, reply } from '../io.ts';
-import { followJob } from '../job/follow.ts';
+import { beginJob, followJob } from '../job/follow.ts';
 import { checked, requireConfirm, sizeInMiB } from '../options.ts';
 import { ask, withSession } from '../session.ts';
 import { findOwnDrive, getDrive } from './find.ts';
@@ -58,7 +58,7 @@ export function addFileCommands(drives: Command, io: ConnectIo): void {
       return withSession(io, command, async (session) => {
         const hostId = options.host === undefined ? {} : { hostId: await findHostId(session, options.host) };
         const body = { ...wanted, ...hostId };
-        const { job, ...made } = await ask(session, routes.driveCreate, { params: {}, body }, HOST_WORK_MS);
+        const { job, ...made } = await beginJob(session, routes.driveCreate, { params: {}, body }, HOST_WORK_MS);
         if (job !== undefined)
           await followJob(session, job, {
             whenCancelled: `What was made is removed. When connect drive list still shows it: connect drive delete ${name} --confirm ${made.driveId}`,
@@ -97,7 +97,7 @@ export function addFileCommands(drives: Command, io: ConnectIo): void {
       withSession(io, command, async (session) => {
         const { driveId, name } = await findOwnDrive(session, wanted);
         const body = { repair: repair === true };
-        const job = await ask(session, driveFileRoutes.driveCheck, { params: { driveId }, body });
+        const job = await beginJob(session, driveFileRoutes.driveCheck, { params: { driveId }, body });
         const { result } = await followJob(session, job, { whenCancelled: 'No data were changed.' });
         const found = checked(driveCheckSchema, result, 'the answer of the host');
         reply(io, json, { driveId, name, ...found }, () => `${name}  ${checkText(found, name)}`);
@@ -121,7 +121,7 @@ export function addFileCommands(drives: Command, io: ConnectIo): void {
       const body = { format: driveFormatSchema.parse(options.format) };
       return withSession(io, command, async (session) => {
         const { driveId } = await findOwnDrive(session, wanted);
-        const job = await ask(session, driveFileRoutes.driveConvert, { params: { driveId }, body });
+        const job = await beginJob(session, driveFileRoutes.driveConvert, { params: { driveId }, body });
         await followJob(session, job, { whenCancelled: 'The drive is as it was.' });
         reply(io, options.json, shownDrive(await getDrive(session, driveId)), driveLine);
       });

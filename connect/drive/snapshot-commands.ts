@@ -8,7 +8,7 @@ import { nameSchema, snapshotIdSchema } from '../../shared/names.ts';
 import { type KnownSnapshot, snapshotRoutes } from '../../shared/rest-api/drive-care.ts';
 import type { Drive } from '../../shared/rest-api/machines.ts';
 import { type ConnectIo, note, reply } from '../io.ts';
-import { followJob } from '../job/follow.ts';
+import { beginJob, followJob } from '../job/follow.ts';
 import { checked, requireConfirm } from '../options.ts';
 import { ask, type Session, withSession } from '../session.ts';
 import { findOwnDrive, getDrive } from './find.ts';
@@ -96,7 +96,7 @@ export function addSnapshotCommands(drives: Command, io: ConnectIo): void {
     .action((wanted: string, { json }: { json?: boolean }, command: Command) => {
       const snapshotId = checked(snapshotIdSchema, wanted, 'the id');
       return withSession(io, command, async (session) => {
-        const job = await ask(session, snapshotRoutes.snapshotVerify, { params: { snapshotId }, body: {} });
+        const job = await beginJob(session, snapshotRoutes.snapshotVerify, { params: { snapshotId }, body: {} });
         const done = await followJob(session, job, { whenCancelled: 'Nothing was changed.' });
         const found = checked(snapshotMethods.snapshotVerify.result, done.result, 'the answer of the host');
         reply(io, json, { snapshotId, ...found }, (it) => `${snapshotId}  ${it.ok ? 'as it was written' : 'DAMAGED'}`);
@@ -124,7 +124,7 @@ export function addSnapshotCommands(drives: Command, io: ConnectIo): void {
       const body = { name: checked(nameSchema, newName, 'the name'), format: driveFormatSchema.parse(options.format) };
       return withSession(io, command, async (session) => {
         const input = { params: { snapshotId }, body };
-        const { drive, job } = await ask(session, snapshotRoutes.snapshotRestore, input, HOST_WORK_MS);
+        const { drive, job } = await beginJob(session, snapshotRoutes.snapshotRestore, input, HOST_WORK_MS);
         await followJob(session, job, {
           whenCancelled: `What was made is removed. When connect drive list still shows ${body.name}: connect drive delete ${body.name} --confirm ${drive.driveId}`,
         });

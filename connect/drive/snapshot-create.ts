@@ -10,9 +10,9 @@ import type { Job } from '../../shared/rest-api/jobs.ts';
 import type { Drive } from '../../shared/rest-api/machines.ts';
 import type { Control } from '../control.ts';
 import { note } from '../io.ts';
-import { followJob } from '../job/follow.ts';
+import { beginJob, followJob } from '../job/follow.ts';
 import { checked } from '../options.ts';
-import { ask, type Session } from '../session.ts';
+import type { Session } from '../session.ts';
 import { getVm } from '../vm/find.ts';
 import { attachmentsOf, isUp } from './find.ts';
 import { callVm, insideVm, statusInVm } from './in-vm.ts';
@@ -105,7 +105,7 @@ async function copy(
   { kind, target }: SnapshotWish,
   onChange?: (job: Job) => Promise<void>,
 ): Promise<Snapshot> {
-  const job = await ask(session, snapshotRoutes.snapshotCreate, { params: { driveId }, body: { kind, target } });
+  const job = await beginJob(session, snapshotRoutes.snapshotCreate, { params: { driveId }, body: { kind, target } });
   const done = await followJob(session, job, {
     whenCancelled: 'Nothing of the snapshot stays.',
     ...(onChange === undefined ? {} : { onChange }),

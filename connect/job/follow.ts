@@ -3,9 +3,12 @@
  * one leaves at once. The job does not depend on this connection: when the backend cannot be reached, it is asked again.
  */
 import { setTimeout as delay } from 'node:timers/promises';
+import type * as z from 'zod';
+import type { RouteInput } from '../../shared/backend-client/http.ts';
 import { makeBackoff } from '../../shared/backoff.ts';
 import { errorFromFields, VmcError } from '../../shared/errors.ts';
 import { JOB_WAIT_SECONDS, type Job, jobRoutes } from '../../shared/rest-api/jobs.ts';
+import type { Route } from '../../shared/rest-api/route.ts';
 import { note } from '../io.ts';
 import { progressLine } from '../progress.ts';
 import { type Session, signedIn } from '../session.ts';
@@ -15,6 +18,20 @@ const ANSWER_MS = (JOB_WAIT_SECONDS + 15) * 1000;
 const CANCEL_MS = 30_000;
 /** So long it may be unreachable at a time. */
 const GIVE_UP_MS = 120_000;
+
+/**
+ * A request that begins a job. Ctrl-C does not cut it: the job might run then, and nobody know of it. It is cancelled as
+ * soon as it is followed.
+ */
+export function beginJob<T extends Route>(
+  session: Session,
+  route: T,
+  input: RouteInput<T>,
+  timeoutMs = 60_000,
+): Promise<z.output<T['result']>> {
+  session.io.signal.throwIfAborted();
+  return session.client.call(route, input, { timeoutMs });
+}
 
 export interface FollowOptions {
   /** How things are when the job was cancelled, e.g. 'The drive is as it was.' */

@@ -13,6 +13,14 @@ import { FakeHost } from './fake-host.ts';
 import type { FakeVm } from './fake-vm.ts';
 
 export const PASSPHRASE = 'correct horse battery staple';
+/** By descriptor. */
+const SECRETS = {
+  3: PASSPHRASE,
+  4: 'wrong',
+  5: 'hello marker',
+  6: 'twelve words for a drive',
+  7: Buffer.alloc(32, 7).toString('base64'),
+};
 const CHEAP = { n: 2 ** 14, r: 8, p: 1 };
 
 export interface Result {
@@ -120,7 +128,7 @@ export async function startWorld(t: Test): Promise<World> {
 
 function makePerson(t: Test, folder: string): Person {
   const start = (signal: AbortSignal, ...argv: string[]) => {
-    const io = fakeIo({ folder, secrets: { 3: PASSPHRASE, 4: 'wrong', 5: 'hello marker' }, signal });
+    const io = fakeIo({ folder, secrets: SECRETS, signal });
     const chosen = argv.includes('--passphrase-fd') ? [] : ['--passphrase-fd', '3'];
     return { io, ended: runConnect([...chosen, ...argv], io) };
   };
