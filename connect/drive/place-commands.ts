@@ -74,10 +74,7 @@ async function detach(session: Session, drive: Drive, wantedVm: string | undefin
 
 async function seeItGone(session: Session, rpc: Control, drive: Drive, vmName: string): Promise<void> {
   const params = { driveId: drive.driveId, seconds: GONE_SECONDS };
-  const { gone } = await callVm(session, rpc, driveCareMethods.driveWaitGone, params).catch((error: unknown) => {
-    if (error instanceof VmcError && error.code === 'not-found') return { gone: true };
-    throw error;
-  });
+  const { gone } = await callVm(session, rpc, driveCareMethods.driveWaitGone, params);
   if (!gone)
     throw new VmcError(
       'timeout',
