@@ -62,6 +62,7 @@ export function addSnapshotCommands(drives: Command, io: ConnectIo): void {
       return withSession(io, command, async (session) => {
         const drive = await findOwnDrive(session, wanted);
         const made = await createSnapshot(session, drive, wish);
+        if (made.fullBecause !== undefined) note(io, `It is a full one: ${made.fullBecause}`);
         reply(
           io,
           options.json,

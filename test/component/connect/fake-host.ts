@@ -7,7 +7,7 @@ import {
   type VmStatus,
 } from '../../../shared/agent-api/index.ts';
 import type { IsoFile } from '../../../shared/agent-api/isos.ts';
-import { SNAPSHOT_COPYING, type Snapshot, snapshotMethods } from '../../../shared/agent-api/snapshots.ts';
+import { SNAPSHOT_COPYING, type Snapshot } from '../../../shared/agent-api/snapshots.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
 import { VmcError } from '../../../shared/errors.ts';
@@ -116,7 +116,7 @@ export class FakeHost {
 
   #handler() {
     return dispatcher(
-      { ...agentMethods, ...snapshotMethods },
+      agentMethods,
       {
         vmCreate: async ({ bootstrap }) => {
           const vm = new FakeVm(bootstrap, this.#site.tunnelPorts());
