@@ -65,7 +65,10 @@ export function agentDispatcher(
     isoAttach: ({ isoId, vmId }) => attachIso(host, isoId, vmId),
     isoEject: ({ isoId, vmId }) => ejectIso(host, isoId, vmId),
     snapshotCreate: (request, { signal, progress }) => createSnapshot(host, request, { signal, progress }),
-    snapshotList: async ({ driveId }) => ({ snapshots: await listSnapshots(host, driveId) }),
+    snapshotList: async ({ driveId, snapshotId }) => {
+      const snapshots = await listSnapshots(host, driveId);
+      return { snapshots: snapshots.filter((it) => snapshotId === undefined || it.snapshotId === snapshotId) };
+    },
     snapshotVerify: ({ snapshotId }, { signal, progress }) => verifySnapshot(host, snapshotId, { signal, progress }),
     snapshotRestore: (request, { signal, progress }) => restoreSnapshot(host, request, { signal, progress }),
     snapshotDelete: async ({ snapshotId }) => {

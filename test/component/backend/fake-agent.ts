@@ -6,7 +6,7 @@ import {
   type VmSpec,
   type VmStatus,
 } from '../../../shared/agent-api/index.ts';
-import { type Snapshot, snapshotMethods } from '../../../shared/agent-api/snapshots.ts';
+import type { Snapshot } from '../../../shared/agent-api/snapshots.ts';
 import type { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { Bootstrap } from '../../../shared/bootstrap.ts';
 import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
@@ -15,8 +15,6 @@ import { generateIdentity, type Identity } from '../../../shared/identity/identi
 import { dispatcher } from '../../../shared/rpc/dispatch.ts';
 import type { CallContext, Implementation } from '../../../shared/rpc/method.ts';
 import { RpcPeer } from '../../../shared/rpc/peer.ts';
-
-const methods = { ...agentMethods, ...snapshotMethods };
 
 export class FakeAgent {
   readonly identity: Identity = generateIdentity();
@@ -47,7 +45,7 @@ export class FakeAgent {
 
   async link(client: BackendClient, hostId: string): Promise<void> {
     const socket = await client.openHostLink(this.identity, hostId);
-    const handle = dispatcher(methods, this.#methods(), () => {}, {});
+    const handle = dispatcher(agentMethods, this.#methods(), () => {}, {});
     this.#peer = new RpcPeer(webSocketTransport(socket), {
       handle: async (method, params, context) => {
         this.calls.push(method);
@@ -121,7 +119,7 @@ export class FakeAgent {
     return snapshot;
   }
 
-  #methods(): Implementation<typeof methods, object> {
+  #methods(): Implementation<typeof agentMethods, object> {
     return {
       vmCreate: async ({ spec, bootstrap }) => {
         this.specs.push({ spec, bootstrap });
