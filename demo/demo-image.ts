@@ -17,6 +17,9 @@ const BUILD = join(ROOT, '.build');
 const VMC_TOML = `# The demo's settings: RDP and the demo's web server may be reached through the tunnel.
 [tunnel]
 ports = [3389, 8080]
+# The NFS server that the VM itself has, once somebody starts it.
+[nfs]
+servers = ["127.0.0.1"]
 `;
 
 // Started by the first connection, so that it does not compete with what the demo measures.

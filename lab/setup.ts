@@ -12,6 +12,7 @@ export const LAB_PACKAGES = [
   'dnsmasq-base',
   'dpkg-dev',
   'e2fsprogs',
+  'genisoimage',
   'ipset',
   'iproute2',
   'iptables',

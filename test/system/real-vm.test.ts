@@ -7,6 +7,7 @@ import { driveCases } from './cases/drives.ts';
 import { fileCases } from './cases/files.ts';
 import { hostDriveCases } from './cases/host-drives.ts';
 import { isolationCases } from './cases/isolation.ts';
+import { mediaCases } from './cases/media.ts';
 import { peopleCases } from './cases/people.ts';
 import { restartCases } from './cases/restart.ts';
 import { tunnelCases } from './cases/tunnel.ts';
@@ -18,5 +19,14 @@ const DRIVES_MIB = 4096;
 t.setTimeout(1_200_000);
 const site = await startVmSite([], { drivesMiB: DRIVES_MIB });
 t.teardown(site.end);
-for (const cases of [driveCases, fileCases, peopleCases, tunnelCases, isolationCases, restartCases, hostDriveCases])
+for (const cases of [
+  mediaCases,
+  driveCases,
+  fileCases,
+  peopleCases,
+  tunnelCases,
+  isolationCases,
+  restartCases,
+  hostDriveCases,
+])
   cases(t, site);

@@ -40,7 +40,7 @@ export interface NfsRequest {
  * the network is not authenticated: programs on it are not run from there.
  */
 const OPTIONS = 'ro,nodev,nosuid,noexec,vers=4,proto=tcp,port=2049,soft,timeo=50,retrans=2,retry=0';
-const MOUNT_MS = 60_000;
+const MOUNT_MS = 45_000;
 const UNMOUNT_MS = 20_000;
 const LOCK_MS = 30_000;
 const MOST_MOUNTS = 64;
@@ -189,6 +189,12 @@ function explain(source: string): (error: unknown) => never {
     if (!(error instanceof CommandError) || error.reason === 'cancelled') throw error;
     if (error.reason === 'not-found')
       throw new VmcError('command-failed', error.message, 'apt-get install nfs-common', { cause: error });
+    if (/No such file|Stale file handle/i.test(error.stderr))
+      throw new VmcError('not-found', `There is no ${source}.`, 'Is the path right?', { cause: error });
+    if (/access denied|not permitted/i.test(error.stderr))
+      throw new VmcError('forbidden', `The NFS server lets this VM not at ${source}.`, 'Its exports(5) say who may.', {
+        cause: error,
+      });
     const silent = error.reason === 'timeout' || /mount system call failed|timed out/i.test(error.stderr);
     if (silent || /refused|unreachable|no route/i.test(error.stderr))
       throw new VmcError(

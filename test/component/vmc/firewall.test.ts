@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import t from 'tap';
 import { run } from '../../../shared/run.ts';
+import { allowedTargets } from '../../../vmc/firewall/allowed-targets.ts';
 import { Firewall, loadedRules, loadRules } from '../../../vmc/firewall/firewall.ts';
 import { planRules } from '../../../vmc/firewall/plan-rules.ts';
 import { inNamespace } from './in-namespace.ts';
@@ -84,7 +85,10 @@ await inNamespace(import.meta.url, () => {
       backendUrl,
       relayUrls: [`https://${WORLD}:9443`],
       tunnelPort: 22,
-      allow: [{ address: '10.77.0.9', port: 5000, protocol: 'tcp' }],
+      allow: allowedTargets({
+        network: { allow: [{ address: '10.77.0.9', port: 5000, protocol: 'tcp' }] },
+        nfs: { servers: ['10.77.0.9'] },
+      }),
     });
     await firewall.admit(backendUrl);
     t.match(await firewall.plan(), /ip daddr \{ [^}]*10\.77\.0\.1[^}]* \} udp dport 53 accept/, 'DNS at the gateway');
@@ -97,10 +101,12 @@ await inNamespace(import.meta.url, () => {
         tryTcp(WORLD, 443),
         tryTcp('10.77.0.9', 8443),
         tryTcp('10.77.0.9', 5000),
+        tryTcp('10.77.0.9', 2049),
+        tryTcp(WORLD, 2049),
         tryTcp(WORLD, 53),
       ]),
-      ['refused', 'refused', 'dropped', 'dropped', 'refused', 'refused'],
-      'out: backend, relay, allow list and DNS alone',
+      ['refused', 'refused', 'dropped', 'dropped', 'refused', 'refused', 'dropped', 'refused'],
+      'out: backend, relay, allow list, NFS servers and DNS alone',
     );
     t.equal(await tryTcp('127.0.0.1', 80), 'open', 'loopback is free');
 
