@@ -12,6 +12,7 @@ import { makeHost } from '../../../../host-agent/host.ts';
 import { attachDrive, detachDrive } from '../../../../host-agent/vms/attach.ts';
 import { createVm } from '../../../../host-agent/vms/create.ts';
 import { deleteVm } from '../../../../host-agent/vms/delete.ts';
+import { ejectIso } from '../../../../host-agent/vms/isos.ts';
 import { bootstrapSchema } from '../../../../shared/bootstrap.ts';
 
 const [config = '', fatal, verb, id = '', how = 'kill', vmId = ''] = process.argv.slice(2);
@@ -47,6 +48,9 @@ switch (verb) {
     break;
   case 'drive-detach':
     await detachDrive(host, id, vmId);
+    break;
+  case 'iso-eject':
+    await ejectIso(host, id, vmId);
     break;
   default:
     throw new Error(`what is ${verb}?`);

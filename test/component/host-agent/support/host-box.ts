@@ -31,6 +31,7 @@ export interface HostBox {
   folder: string;
   config: string;
   drives: string;
+  isos: string;
   stateDir: string;
   /** The CLI, in the namespace. `secret` is what the descriptor FD in `args` gives. One call at a time. */
   agent(args: readonly string[], secret?: string): Promise<AgentResult>;
@@ -83,12 +84,13 @@ async function build(options: BoxOptions, undo: Undo): Promise<HostBox> {
   await ip('-n', namespace, 'address', 'add', `${HOST_ADDRESS}/24`, 'dev', 'uplink');
   for (const link of ['uplink', 'far']) await ip('-n', namespace, 'link', 'set', link, 'up');
 
-  const [images, drives, stateDir] = [
+  const [images, drives, isos, stateDir] = [
     join(folder, 'images'),
     options.drives ?? join(folder, 'drives'),
+    join(folder, 'isos'),
     join(folder, 'state'),
   ];
-  await Promise.all([images, drives].map((it) => mkdir(it, { recursive: true })));
+  await Promise.all([images, drives, isos].map((it) => mkdir(it, { recursive: true })));
   if (options.drivesTmpfs !== undefined) {
     // Before any process enters the namespace: later mounts do not reach those.
     const args = ['-t', 'tmpfs', '-o', `size=${options.drivesTmpfs}`, 'tmpfs', drives];
@@ -102,7 +104,7 @@ async function build(options: BoxOptions, undo: Undo): Promise<HostBox> {
     : undefined;
   const uri = libvirt?.uri ?? `qemu:///system?socket=${folder}/none`;
   const config = join(folder, 'host-agent.toml');
-  await writeFile(config, configText(uri, stateDir, images, drives));
+  await writeFile(config, configText(uri, stateDir, { images, drives, isos }));
 
   const start = async (where: string, args: readonly string[], stdio: 'ipc' | 'pipe' = 'pipe') => {
     const [file, ...rest] = inNamespace(where, process.execPath, args);
@@ -119,6 +121,7 @@ async function build(options: BoxOptions, undo: Undo): Promise<HostBox> {
     folder,
     config,
     drives,
+    isos,
     stateDir,
     agent,
     async json(args, secret) {
@@ -157,7 +160,11 @@ export async function ip(...args: string[]): Promise<void> {
   await run({ file: 'ip', args, timeoutMs: 10_000 });
 }
 
-const configText = (uri: string, stateDir: string, images: string, drives: string) => `address = "${HOST_ADDRESS}"
+const configText = (
+  uri: string,
+  stateDir: string,
+  pools: Record<'images' | 'drives' | 'isos', string>,
+) => `address = "${HOST_ADDRESS}"
 stateDir = "${stateDir}"
 libvirtUri = "${uri}"
 accelerator = "tcg"
@@ -166,8 +173,9 @@ url = "${BACKEND_URL}"
 pin = "${'ab'.repeat(32)}"
 relays = ["${RELAY_URL}"]
 [pools]
-images = "${images}"
-drives = "${drives}"
+images = "${pools.images}"
+drives = "${pools.drives}"
+isos = "${pools.isos}"
 reserveMiB = 1
 `;
 
