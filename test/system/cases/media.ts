@@ -148,6 +148,7 @@ export function mediaCases(t: Test, { site, owner, vmId, vm, call }: VmSite): vo
 
   t.test('C14: a server that dies hangs nothing: drives are listed, and its export is unmounted', async (t) => {
     await owner.connect(['vm', 'nfs', 'mount', VM, `127.0.0.1:${EXPORT}`, 'ref']);
+    await vm.exec(['systemd-run', '--unit=sitter', '--working-directory=/mnt/ref', 'sleep', '1000']);
     const drop = 'tcp dport 2049 drop; tcp sport 2049 drop';
     await vm.exec(['nft', `table ip dead { chain in { type filter hook input priority -10; ${drop}; }; }`]);
     await vm.exec(['systemd-run', '--unit=reader', 'ls', '/mnt/ref/nothing']);
@@ -155,8 +156,9 @@ export function mediaCases(t: Test, { site, owner, vmId, vm, call }: VmSite): vo
     await inVm('driveList', {});
     await inVm('nfsList', {});
     t.ok(performance.now() - started < 15_000, 'nobody waited for the server');
-    await t.rejects(owner.connect(['vm', 'nfs', 'unmount', VM, 'ref']), { code: 'busy', message: /ls \(pid \d+\)/ });
-    await vm.exec(['systemctl', 'kill', '--signal=KILL', 'reader']);
+    await t.rejects(owner.connect(['vm', 'nfs', 'unmount', VM, 'ref']), { code: 'busy', message: /sleep \(pid \d+\)/ });
+    await vm.exec(['systemctl', 'stop', 'sitter']);
+    await vm.tryExec(['systemctl', 'stop', 'reader']); // its request may have failed by now
     const unmounting = performance.now();
     t.match(await owner.connect(['vm', 'nfs', 'unmount', VM, 'ref'], { timeoutMs: 120_000 }), { mounted: false });
     t.ok(performance.now() - unmounting < DEAD_SERVER_MS);
