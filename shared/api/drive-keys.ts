@@ -6,7 +6,11 @@ import { driveKeySchema, driveStatusSchema } from './drive.ts';
 
 export const PASSPHRASE_MIN = 12;
 export const PASSPHRASE_MAX = 512;
-export const drivePassphraseSchema = z.string().min(PASSPHRASE_MIN).max(PASSPHRASE_MAX);
+export const drivePassphraseSchema = z
+  .string()
+  .min(PASSPHRASE_MIN)
+  .max(PASSPHRASE_MAX)
+  .regex(/^\P{Cc}*$/u, 'one line, without control characters');
 
 /** What opens a key slot: 32 random bytes, or words that a person remembers. */
 export const driveUnlockSchema = z.union([

@@ -31,7 +31,18 @@ export const CARE_FAULT_POINTS = [
   'drive.settings:write',
 ] as const;
 
-export const KEY_FAULT_POINTS = [] as const;
+export const KEY_FAULT_POINTS = [
+  'drive.keyAdd:write',
+  'drive.keyRemove:write',
+  'drive.headerRestore:write',
+  'drive.reencrypt:open',
+  'drive.reencrypt:begin',
+  'drive.reencrypt:write',
+  'drive.reencrypt:mirror',
+  'drive.reencrypt:move',
+  'drive.reencrypt:settle',
+  'drive.reencrypt:close',
+] as const;
 
 export const MEDIA_FAULT_POINTS = [
   'iso.mount:mount',

@@ -1,9 +1,12 @@
 /** cryptsetup(8). The key goes to its stdin and nowhere else. */
 import { VmcError } from '../../shared/errors.ts';
 import { CommandError, run } from '../../shared/run.ts';
-import { withHeader } from './header-copy.ts';
+import { withHeader, writeHeader } from './header-copy.ts';
 import { mappingName } from './names.ts';
 import { UNFINISHED_LABEL } from './parse-state.ts';
+import { KEY_COST } from './plan-passphrase.ts';
+import { requireSettled } from './require-settled.ts';
+import { type Secret, unlockedSlot, wrongKey } from './unlock.ts';
 
 const TIMEOUT_MS = 120_000;
 /** Exit codes of cryptsetup. */
@@ -12,53 +15,69 @@ const BUSY = 5;
 
 const inheriting = (lock: number | undefined) => (lock === undefined ? {} : { inherit: lock });
 
-/** The key is 32 random bytes: there is nothing to stretch, so the slot's derivation is the cheapest that LUKS2 allows. */
 export async function luksFormat(device: string, key: Uint8Array, lock?: number): Promise<void> {
   const args = [
     ['luksFormat', '--batch-mode', '--type', 'luks2'],
     ['--cipher', 'aes-xts-plain64', '--key-size', '512', '--sector-size', '4096'],
-    ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000', '--hash', 'sha256'],
+    KEY_COST,
     ['--label', UNFINISHED_LABEL, '--key-file', '-', device],
   ].flat();
   await run({ file: 'cryptsetup', args, stdin: key, timeoutMs: TIMEOUT_MS, ...inheriting(lock) });
 }
 
-/** @throws VmcError 'wrong-key', 'bad-data' for a header that vmc did not make. */
+/**
+ * What was cut while it was re-encrypted is made whole first (cryptsetup does that again and again with the same result, until
+ * the header says that it is done).
+ * @param secret bytes alone are a key. @throws VmcError 'wrong-key', 'bad-data' for a header that vmc did not make.
+ */
 export async function luksOpen(
   driveId: string,
   device: string,
-  key: Uint8Array,
+  secret: Uint8Array | Secret,
   options: { readOnly: boolean },
 ): Promise<void> {
-  // The queues help spinning disks behind many CPUs; in a VM they only cost.
-  const args = (header: string) =>
-    [
+  const { kind, bytes } = secret instanceof Uint8Array ? ({ kind: 'key', bytes: secret } as const) : secret;
+  await withHeader(driveId, device, async (header, checked) => {
+    const { slots, reencryption, areas } = checked;
+    if (reencryption?.isCut === true && options.readOnly)
+      throw new VmcError(
+        'wrong-state',
+        `The re-encryption of the drive ${driveId} was cut: it cannot be opened read-only.`,
+        'Open it read-write once: that makes it whole.',
+      );
+    const isMixed = reencryption === undefined && slots.some((slot) => slot.kind !== kind);
+    const slot = isMixed ? await unlockedSlot(driveId, header, checked, { kind, bytes }) : undefined;
+    // The queues help spinning disks behind many CPUs; in a VM they only cost.
+    const args = [
       ['open', '--type', 'luks2', '--allow-discards', '--perf-no_read_workqueue', '--perf-no_write_workqueue'],
       options.readOnly ? ['--readonly'] : [],
+      slot === undefined ? [] : ['--key-slot', String(slot)],
       ['--header', header, '--key-file', '-', device, mappingName(driveId)],
     ].flat();
-  await withHeader(driveId, device, (header) =>
-    withKey(driveId, () => run({ file: 'cryptsetup', args: args(header), stdin: key, timeoutMs: TIMEOUT_MS })),
-  );
+    await withKey(driveId, () => run({ file: 'cryptsetup', args, stdin: bytes, timeoutMs: TIMEOUT_MS }));
+    if (reencryption?.isCut !== true) return;
+    try {
+      await writeHeader(driveId, device, header, areas); // before anything is written to the volume
+    } catch (error) {
+      await luksClose(driveId);
+      throw error;
+    }
+  });
 }
 
 /** Whether the key fits, changing nothing. @throws VmcError 'wrong-key', 'bad-data' for a header that vmc did not make. */
-export async function checkKey(driveId: string, device: string, key: Uint8Array): Promise<void> {
-  const args = (header: string) => [
-    ...['open', '--test-passphrase', '--type', 'luks2', '--header', header],
-    ...['--key-file', '-', device],
-  ];
-  await withHeader(driveId, device, (header) =>
-    withKey(driveId, () => run({ file: 'cryptsetup', args: args(header), stdin: key, timeoutMs: TIMEOUT_MS })),
-  );
+export async function checkKey(driveId: string, device: string, secret: Uint8Array | Secret): Promise<void> {
+  const it = secret instanceof Uint8Array ? ({ kind: 'key', bytes: secret } as const) : secret;
+  await withHeader(driveId, device, (header, checked) => unlockedSlot(driveId, header, checked, it));
 }
 
 /** The open volume takes all of its device. It takes the key, as the kernel keeps it where cryptsetup does not find it again. @throws as `luksOpen`. */
 export async function luksResize(driveId: string, device: string, key: Uint8Array): Promise<void> {
-  const args = (header: string) => ['resize', '--header', header, '--key-file', '-', mappingName(driveId)];
-  await withHeader(driveId, device, (header) =>
-    withKey(driveId, () => run({ file: 'cryptsetup', args: args(header), stdin: key, timeoutMs: TIMEOUT_MS })),
-  );
+  await withHeader(driveId, device, async (header, checked) => {
+    requireSettled(driveId, checked);
+    const args = ['resize', '--header', header, '--key-file', '-', mappingName(driveId)];
+    await withKey(driveId, () => run({ file: 'cryptsetup', args, stdin: key, timeoutMs: TIMEOUT_MS }));
+  });
 }
 
 /** @throws VmcError 'busy' while something uses it. */
@@ -81,10 +100,6 @@ async function withKey(driveId: string, work: () => Promise<unknown>): Promise<v
     await work();
   } catch (error) {
     if (!(error instanceof CommandError) || error.exitCode !== NO_PERMISSION) throw error;
-    throw new VmcError(
-      'wrong-key',
-      `The key does not fit the drive ${driveId}.`,
-      'Nothing was changed. Is it the key of another drive?',
-    );
+    throw wrongKey(driveId);
   }
 }
