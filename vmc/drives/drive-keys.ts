@@ -1,9 +1,11 @@
 /** Keys of the drives in this VM (requirement C7): slots, re-encryption, the header out and in again. */
 import { type DriveUnlock, HEADER_PAGE_BYTES, type KeySlot } from '../../shared/api/drive-keys.ts';
 import { VmcError } from '../../shared/errors.ts';
+import type { CallContext } from '../../shared/rpc/method.ts';
 import { sha256Hex } from './header-pack.ts';
 import { backupHeader, restoreHeader } from './header-restore.ts';
 import { addSlot, checkSlot, listSlots, removeSlot } from './key-slots.ts';
+import { reencrypt } from './reencrypt.ts';
 import { type HeaderPage, StagedHeaders } from './staged-headers.ts';
 import type { DriveTurns, Stoppable } from './turns.ts';
 import { type Secret, secretOf } from './unlock.ts';
@@ -72,6 +74,17 @@ export class DriveKeys {
       await restoreHeader(driveId, device, this.#staged.whole(who, driveId, sha256), secret);
       this.#staged.forget(driveId);
     });
+  }
+
+  /** Begins, or goes on. @returns 'paused' when it was stopped. */
+  reencrypt(
+    driveId: string,
+    key: Uint8Array,
+    context: Pick<CallContext, 'progress' | 'signal'>,
+  ): Promise<'done' | 'paused'> {
+    return this.#turns.withDevice({ driveId, secrets: [key], reencrypting: true }, context, (device) =>
+      reencrypt({ driveId, device, key, progress: (it) => context.progress(it), signal: context.signal }),
+    );
   }
 
   #with<T>(

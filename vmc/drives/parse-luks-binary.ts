@@ -25,6 +25,8 @@ export interface Metadata {
   /** As it stands there; it says nothing that was checked but its form. */
   binary: Uint8Array;
   json: string;
+  /** One more with each writing. */
+  sequence: bigint;
 }
 
 /** @param bytes the first METADATA_BYTES of a volume. @returns the newer of the copies that are whole; undefined when none is. */
@@ -36,7 +38,7 @@ export function parseMetadata(bytes: Uint8Array): Metadata | undefined {
   return copies.sort((a, b) => (a.sequence < b.sequence ? 1 : a.sequence > b.sequence ? -1 : 0))[0];
 }
 
-function parseCopy(copy: Buffer, magic: Buffer, at: number): (Metadata & { sequence: bigint }) | undefined {
+function parseCopy(copy: Buffer, magic: Buffer, at: number): Metadata | undefined {
   if (copy.length !== COPY_BYTES || !equalBytes(copy.subarray(0, magic.length), magic)) return undefined;
   const algorithm = copy.toString('latin1', ALGORITHM_AT, ALGORITHM_AT + 32).replace(/\0.*$/s, '');
   if (
@@ -57,7 +59,7 @@ function parseCopy(copy: Buffer, magic: Buffer, at: number): (Metadata & { seque
 }
 
 /** Both copies anew, with this JSON in them. @throws RangeError when it does not fit. */
-export function composeMetadata({ binary, json }: Metadata): Uint8Array {
+export function composeMetadata({ binary, json }: Omit<Metadata, 'sequence'>): Uint8Array {
   const text = Buffer.from(json, 'utf8');
   if (text.length >= COPY_BYTES - BINARY_BYTES) throw new RangeError('too much metadata');
   const copy = (magic: Buffer, at: number) => {

@@ -1,10 +1,12 @@
 /** Work on drives: one piece at a time for each, among processes too, on a device that stays the same one, undone when it fails half way. */
 import { wipe } from '../../shared/bytes.ts';
+import { VmcError } from '../../shared/errors.ts';
 import { KeyedMutex } from '../../shared/keyed-mutex.ts';
 import type { CallContext } from '../../shared/rpc/method.ts';
 import { Undo } from '../../shared/undo.ts';
 import { lockDrive, RUN_FOLDER } from './drive-lock.ts';
 import { findDevice, holdDevice, waitForDevice } from './find-device.ts';
+import { settleReencryption } from './reencrypt.ts';
 
 export interface TurnsOptions {
   /** How long a drive that was just attached may take to show; default 15 s. */
@@ -23,6 +25,8 @@ export type Stoppable = Pick<CallContext, 'signal'>;
 export class DriveTurns {
   readonly #options: TurnsOptions;
   readonly #mutex = new KeyedMutex();
+  /** Drives that are being re-encrypted, which takes hours: nobody waits for that. */
+  readonly #reencrypting = new Set<string>();
 
   constructor(options: TurnsOptions) {
     this.#options = options;
@@ -35,26 +39,59 @@ export class DriveTurns {
    * @throws VmcError 'busy' when too many wait, or another process has the drive; what `signal` was aborted with.
    */
   run<T>(driveId: string, { signal }: Stoppable, work: (lock: number | undefined) => Promise<T>): Promise<T> {
-    return this.#mutex.run(driveId, async () => {
+    return this.#inTurn(driveId, async () => {
       signal.throwIfAborted();
-      return (await findDevice(driveId)) === undefined ? work(undefined) : this.#locked(driveId, signal, work);
+      const device = await findDevice(driveId);
+      if (device === undefined) return work(undefined);
+      return this.#locked(driveId, signal, async (lock) => {
+        await settleReencryption(driveId, device);
+        return work(lock);
+      });
     });
   }
 
-  /** As `run`, with the drive's device, which stays the same one. The secrets are overwritten whatever happens. */
+  /**
+   * As `run`, with the drive's device, which stays the same one. The secrets are overwritten whatever happens.
+   * @param request `reencrypting`: it takes hours, so that others are refused at once, and it takes over what goes on.
+   */
   async withDevice<T>(
-    { driveId, secrets }: { driveId: string; secrets: readonly Uint8Array[] },
+    request: { driveId: string; secrets: readonly Uint8Array[]; reencrypting?: true },
     { signal }: Stoppable,
     work: (device: string, lock: number) => Promise<T>,
   ): Promise<T> {
+    const { driveId, secrets, reencrypting } = request;
     try {
-      return await this.#mutex.run(driveId, async () => {
+      return await this.#inTurn(driveId, async () => {
         signal.throwIfAborted();
         const device = await waitForDevice(driveId, this.#options.deviceTimeoutMs ?? 15_000);
-        return this.#locked(driveId, signal, (lock) => holdDevice(driveId, device, () => work(device, lock)));
+        return this.#locked(driveId, signal, (lock) =>
+          holdDevice(driveId, device, async () => {
+            if (reencrypting) return this.#whileReencrypting(driveId, () => work(device, lock));
+            await settleReencryption(driveId, device);
+            return work(device, lock);
+          }),
+        );
       });
     } finally {
       for (const secret of secrets) wipe(secret);
+    }
+  }
+
+  async #inTurn<T>(driveId: string, work: () => Promise<T>): Promise<T> {
+    if (!this.#reencrypting.has(driveId)) return this.#mutex.run(driveId, work);
+    throw new VmcError(
+      'busy',
+      `The drive ${driveId} is being re-encrypted.`,
+      'Wait for that, or stop it: it goes on when asked again.',
+    );
+  }
+
+  async #whileReencrypting<T>(driveId: string, work: () => Promise<T>): Promise<T> {
+    this.#reencrypting.add(driveId);
+    try {
+      return await work();
+    } finally {
+      this.#reencrypting.delete(driveId);
     }
   }
 

@@ -1,0 +1,169 @@
+/**
+ * Re-encryption of all of a drive with a new volume key (cryptsetup-reencrypt(8), LUKS2, online). cryptsetup runs as a unit
+ * of systemd of its own: it goes on when vmc ends, however that ends, and stops where it is safe when it is told to. Killed
+ * by SIGKILL in the middle it would leave a piece of the mounted volume suspended until the VM is restarted.
+ */
+import type { CallContext } from '../../shared/rpc/method.ts';
+import { VmcError } from '../../shared/errors.ts';
+import { run } from '../../shared/run.ts';
+import { before } from './fault-points.ts';
+import { checkHeader, withHeader, writeHeader } from './header-copy.ts';
+import { closeMirror, hasMirror, mirroredHeader, openMirror } from './header-mirror.ts';
+import { killSlot } from './key-slots.ts';
+import { luksClose, luksOpen } from './luks.ts';
+import { mappingName, overlayName } from './names.ts';
+import { observe } from './observe.ts';
+import { type CheckedHeader, HEADER_BYTES } from './parse-luks-header.ts';
+import { KEY_COST } from './plan-passphrase.ts';
+import { type Secret, unlockedSlot } from './unlock.ts';
+
+const TIMEOUT_MS = 120_000;
+/** Longer than any drive takes; Node's timers end there. */
+const MOVE_TIMEOUT_MS = 24 * 24 * 3_600_000;
+/** Writers to this much wait while it is moved; a smaller one costs more writes of the header. */
+const ZONE = '8M';
+const PROGRESS_MS = 1000;
+
+export interface Reencryption extends Pick<CallContext, 'progress' | 'signal'> {
+  driveId: string;
+  device: string;
+  key: Uint8Array;
+}
+
+const unitOf = (driveId: string) => `vmc-reencrypt-${driveId}.service`;
+
+/**
+ * Begins, or goes on. @returns 'paused' when it was stopped: every piece is then under the old key or the new one.
+ * @throws VmcError 'wrong-key', 'wrong-state', 'busy': nothing was changed then.
+ */
+export async function reencrypt(it: Reencryption): Promise<'done' | 'paused'> {
+  const { driveId, device, key } = it;
+  if (await hasMirror(driveId)) {
+    await systemctl('stop', unitOf(driveId)); // one that outlived its vmc
+    await closeMirror(driveId, device);
+  }
+  const { mounts, holders, sizeBytes } = await observe(driveId, device);
+  if (holders.includes(overlayName(driveId)))
+    throw new VmcError(
+      'wrong-state',
+      `The re-encryption of the drive ${driveId} was killed in the middle: a piece of it hangs.`,
+      'Restart the VM; opening the drive then makes it whole.',
+    );
+  if (mounts.some(({ readOnly }) => readOnly))
+    throw new VmcError('wrong-state', `The drive ${driveId} is open read-only.`, 'Close it, or open it read-write.');
+  const isOpen = holders.includes(mappingName(driveId));
+  if (mounts.length > 0) return move(it, sizeBytes);
+  if (isOpen) await luksClose(driveId);
+  await before('drive.reencrypt:open');
+  await luksOpen(driveId, device, key, { readOnly: false });
+  try {
+    return await move(it, sizeBytes);
+  } finally {
+    await before('drive.reencrypt:close');
+    await luksClose(driveId);
+  }
+}
+
+/** @throws VmcError 'busy' while one goes on that outlived its vmc; takes down what is left of one that has ended. */
+export async function settleReencryption(driveId: string, device: string): Promise<void> {
+  if (!(await hasMirror(driveId))) return;
+  const { stdout } = await systemctl('show', '--property', 'ActiveState', '--value', unitOf(driveId));
+  if (!['inactive', 'failed'].includes(stdout.trim()))
+    throw new VmcError(
+      'busy',
+      `The drive ${driveId} is being re-encrypted; vmc was restarted meanwhile.`,
+      'Ask for the re-encryption again to see it, and to stop it: connect drive reencrypt',
+    );
+  await closeMirror(driveId, device);
+}
+
+function move(it: Reencryption, sizeBytes: number): Promise<'done' | 'paused'> {
+  const { driveId, device, signal } = it;
+  const secret: Secret = { kind: 'key', bytes: it.key };
+  return withHeader(driveId, device, async (header, checked) => {
+    const own = await unlockedSlot(driveId, header, checked, secret);
+    signal.throwIfAborted();
+    if (checked.reencryption === undefined) await begin(it, header, checked, own);
+    await before('drive.reencrypt:mirror');
+    try {
+      const mirror = await openMirror(driveId, device, header);
+      await before('drive.reencrypt:move');
+      await runUnit(it, mirror, sizeBytes - HEADER_BYTES);
+    } finally {
+      await before('drive.reencrypt:settle');
+      await closeMirror(driveId, device);
+    }
+    return (await checkHeader(driveId, device)).reencryption === undefined ? 'done' : 'paused';
+  });
+}
+
+/** Puts the new volume key into the header; no data is moved yet. The copy is looked at again before it goes to the drive. */
+async function begin(it: Reencryption, header: string, checked: CheckedHeader, own: number): Promise<void> {
+  const { driveId, device, key } = it;
+  for (const { slot, isUsed } of checked.slots) if (!isUsed && slot !== own) await killSlot(header, slot);
+  const others = checked.slots.filter(({ slot, isUsed }) => isUsed && slot !== own);
+  if (others.length > 0)
+    throw new VmcError(
+      'wrong-state',
+      `The drive ${driveId} has other keys, in slot ${others.map(({ slot }) => slot).join(', ')}: they would not open it any more.`,
+      'Only who has them can take them over: remove them first, and add them again afterwards.',
+    );
+  await before('drive.reencrypt:begin');
+  await run({
+    file: 'cryptsetup',
+    args: [
+      ...['reencrypt', '--init-only', '--batch-mode', '--type', 'luks2', '--active-name', mappingName(driveId)],
+      ...['--cipher', 'aes-xts-plain64', '--key-size', '512', '--resilience', 'checksum', '--resilience-hash', 'sha256'],
+      ...KEY_COST,
+      ...['--header', header, '--key-file', '-', device],
+    ],
+    stdin: key,
+    timeoutMs: TIMEOUT_MS,
+  });
+  const { reencryption } = await checkHeader(driveId, header);
+  if (reencryption?.doneBytes !== 0) throw new VmcError('command-failed', 'cryptsetup began no re-encryption.');
+  await before('drive.reencrypt:write');
+  await writeHeader(driveId, device, header, checked.areas);
+}
+
+async function runUnit(it: Reencryption, mirror: string, totalBytes: number): Promise<void> {
+  const { driveId, device, key, signal, progress } = it;
+  const unit = unitOf(driveId);
+  const stop = () => void systemctl('kill', '--signal', 'SIGINT', unit).catch(() => {}); // ended just now
+  const tell = async () => {
+    const { reencryption } = await checkHeader(driveId, mirroredHeader(driveId));
+    if (reencryption !== undefined)
+      progress({ step: 're-encrypting', done: reencryption.doneBytes ?? totalBytes, total: totalBytes, unit: 'bytes' });
+  };
+  const timer = setInterval(() => void tell().catch(() => {}), PROGRESS_MS); // between two writes: the next time
+  signal.addEventListener('abort', stop);
+  try {
+    const { exitCode, stderr } = await run({
+      file: 'systemd-run',
+      args: [
+        ...['--quiet', '--collect', '--pipe', '--wait', `--unit=${unit}`],
+        ...[
+          ...['KillSignal=SIGINT', 'SendSIGKILL=no', 'TimeoutStopSec=infinity', 'OOMScoreAdjust=-900'],
+          ...['LimitCORE=0', 'MemorySwapMax=0', 'Environment=LC_ALL=C'],
+        ].map((property) => `--property=${property}`),
+        ...['cryptsetup', 'reencrypt', '--resume-only', '--batch-mode', '--active-name', mappingName(driveId)],
+        ...['--resilience', 'checksum', '--resilience-hash', 'sha256', '--hotzone-size', ZONE],
+        ...['--header', mirror, '--key-file', '-', device],
+      ],
+      stdin: key,
+      okExitCodes: [0, 1],
+      timeoutMs: MOVE_TIMEOUT_MS,
+    });
+    if (exitCode === 1 && !/interrupted/i.test(stderr) && !signal.aborted)
+      throw new VmcError(
+        'command-failed',
+        `The re-encryption of the drive ${driveId} stopped: ${stderr.trim().slice(-300)}`,
+        'The drive is as usable as before. Asked again it goes on.',
+      );
+  } finally {
+    signal.removeEventListener('abort', stop);
+    clearInterval(timer);
+  }
+}
+
+const systemctl = (...args: string[]) => run({ file: 'systemctl', args, timeoutMs: 10 * 60_000 });
