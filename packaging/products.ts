@@ -43,6 +43,7 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     depends: [
       'btrfs-progs',
       'cryptsetup-bin',
+      'dmsetup',
       'e2fsprogs',
       'iproute2',
       'mount',

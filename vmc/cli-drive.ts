@@ -1,20 +1,29 @@
 /** `vmc drive …`: drives by hand, as root in the VM. The key comes by a file descriptor. */
 import type { Command } from 'commander';
-import { type DriveStatus, driveKeySchema, fileSystemSchema } from '../shared/api/drive.ts';
+import { type DriveStatus, fileSystemSchema } from '../shared/api/drive.ts';
 import { driveCareMethods, MAX_FREEZE_SECONDS } from '../shared/api/drive-care.ts';
-import { wipe } from '../shared/bytes.ts';
 import { answer, humanBytes, table } from '../shared/cli/program.ts';
-import { readSecretFd } from '../shared/cli/secret.ts';
 import { publicError, VmcError } from '../shared/errors.ts';
-import { driveIdSchema, nameSchema } from '../shared/names.ts';
+import { nameSchema } from '../shared/names.ts';
 import type { CallContext } from '../shared/rpc/method.ts';
-import { describeIssues } from '../shared/validate.ts';
 import type { CliDeps, CommonOptions } from './cli.ts';
 import { withCommon } from './cli.ts';
+import { addDriveKeyCommands } from './cli-drive-keys.ts';
+import {
+  driveId,
+  KEY_HELP,
+  PASSPHRASE_HELP,
+  readKey,
+  readUnlock,
+  type UnlockOptions,
+  valid,
+} from './cli-drive-values.ts';
 import { loadConfig } from './config.ts';
 import type { Drives, Trimmed } from './drives/drives.ts';
+import { secretOf } from './drives/unlock.ts';
 
 type WithKey = CommonOptions & { keyFd: string };
+type WithUnlock = CommonOptions & UnlockOptions;
 
 export function addDriveCommands(program: Command, deps: CliDeps): void {
   const drive = program.command('drive').description('drives of this VM, by hand');
@@ -40,17 +49,18 @@ export function addDriveCommands(program: Command, deps: CliDeps): void {
       show(options.json, await (await open(options.config, deps)).format(request, context));
     });
   withCommon(drive.command('open <id> <name>').description('unlock a drive and mount it under its name'))
-    .requiredOption('--key-fd <n>', KEY_HELP)
+    .option('--key-fd <n>', KEY_HELP)
+    .option('--passphrase-fd <n>', PASSPHRASE_HELP)
     .option('--read-only', 'write nothing to it', false)
     .option('--repair', 'repair a damaged file system first, whatever that loses of it', false)
     .option('--lose-log', 'with --repair, of an xfs: without its latest changes', false)
-    .action(async (id: string, name: string, options: WithKey & OpenOptions) => {
+    .action(async (id: string, name: string, options: WithUnlock & OpenOptions) => {
       const { readOnly, repair, loseLog } = options;
       if (loseLog && !repair) throw new VmcError('bad-request', '--lose-log goes with --repair.');
       const request = { driveId: driveId(id), name: valid(nameSchema.safeParse(name), 'the name'), readOnly };
       const how = repair ? (loseLog ? 'without-log' : 'full') : 'none';
       const drives = await open(options.config, deps);
-      show(options.json, await drives.open({ ...request, key: readKey(options.keyFd), repair: how }, context));
+      show(options.json, await drives.open({ ...request, key: secretOf(readUnlock(options)), repair: how }, context));
     });
   withCommon(drive.command('close <id>').description('unmount a drive and lock it')).action(
     async (id: string, { config, json }: CommonOptions) =>
@@ -76,6 +86,7 @@ export function addDriveCommands(program: Command, deps: CliDeps): void {
     });
   addTrimCommand(drive, deps, context);
   addFreezeCommands(drive, deps, context);
+  addDriveKeyCommands(drive, deps, { open: (config) => open(config, deps), progress: context.progress, show });
 }
 
 interface OpenOptions {
@@ -137,7 +148,6 @@ function sayOnce(say: (step: string) => void): Context['progress'] {
   };
 }
 
-const KEY_HELP = 'file descriptor with the key: 32 bytes in base64';
 const HEADINGS = ['drive', 'state', 'size', 'free', 'file system', 'where'];
 
 const rowOf = (it: DriveStatus): string[] => [
@@ -161,24 +171,4 @@ async function open(config: string, deps: CliDeps): Promise<Drives> {
     onChecked: (_, { tool, said }) => deps.stderr.write(said.map((line) => `${tool}: ${line}\n`).join('')),
     onUndoFailed: (what) => deps.stderr.write(`vmc: this could not be undone: ${what}\n`),
   });
-}
-
-const driveId = (text: string): string => valid(driveIdSchema.safeParse(text), 'the drive');
-
-function readKey(fdText: string): Uint8Array {
-  if (!/^\d{1,4}$/.test(fdText)) throw new VmcError('bad-request', '--key-fd takes the number of a file descriptor.');
-  const text = readSecretFd(Number(fdText), 'The key');
-  try {
-    return valid(driveKeySchema.safeParse(new TextDecoder().decode(text)), 'the key');
-  } finally {
-    wipe(text);
-  }
-}
-
-function valid<T>(
-  parsed: { success: true; data: T } | { success: false; error: Parameters<typeof describeIssues>[0] },
-  what: string,
-): T {
-  if (parsed.success) return parsed.data;
-  throw new VmcError('bad-request', `${what}: ${describeIssues(parsed.error)}.`);
 }

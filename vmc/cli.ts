@@ -17,6 +17,8 @@ export interface CliDeps extends Io {
   /** Runs the daemon to its end. @returns the exit code. */
   daemon: (configPath: string) => Promise<number>;
   credentialsFolder: string | undefined;
+  /** From now on Ctrl-C aborts this, once, and does not end the process. */
+  untilInterrupted?: () => AbortSignal;
 }
 
 export interface CommonOptions {

@@ -13,6 +13,7 @@ import type { Handle } from '../shared/rpc/peer.ts';
 import type { AuditLog } from './audit/audit-log.ts';
 import type { LogReader } from './audit/read-page.ts';
 import type { Caller } from './channel-server/channel-server.ts';
+import { driveKeyCalls } from './dispatch-drive-keys.ts';
 import type { Drives } from './drives/drives.ts';
 import type { Media } from './media/media.ts';
 import type { Change, WantedStanding } from './people/decide-change.ts';
@@ -122,6 +123,7 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
     driveWaitGone: async ({ driveId, seconds }, context) => ({
       gone: await (await drives()).waitGone(driveId, seconds, context),
     }),
+    ...driveKeyCalls(audited, drives),
     tunnelOpen: ({ certificateSha256 }, context) =>
       audited(context, controlMethods.tunnelOpen, certificateSha256, async () =>
         tunnel.open(certificateSha256, context.caller.fingerprint, () => context.caller.rights()),

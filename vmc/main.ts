@@ -36,9 +36,21 @@ async function daemon(configPath: string): Promise<number> {
   }
 }
 
+function untilInterrupted(): AbortSignal {
+  const stop = new AbortController();
+  process.once('SIGINT', () => stop.abort());
+  return stop.signal;
+}
+
 const words = argv.slice(2);
 if (words[0] === 'daemon' && words.length === 1) process.exitCode = await daemon(DEFAULT_CONFIG_PATH);
 else {
   const { runCli } = await import('./cli.ts');
-  process.exitCode = await runCli(words, { stdout, stderr, daemon, credentialsFolder: env.CREDENTIALS_DIRECTORY });
+  process.exitCode = await runCli(words, {
+    stdout,
+    stderr,
+    daemon,
+    credentialsFolder: env.CREDENTIALS_DIRECTORY,
+    untilInterrupted,
+  });
 }

@@ -22,6 +22,8 @@ export const driveStatusSchema = z.object({
   freeBytes: z.number().int().optional(),
   /** Formatting it was cut short: nobody's data are on it. */
   unfinished: z.literal(true).optional(),
+  /** While a re-encryption is under way, or was stopped and can go on. */
+  reencryption: z.object({ doneBytes: z.number().int(), totalBytes: z.number().int() }).optional(),
   /** Whether the weekly trim includes it. */
   weeklyTrim: z.boolean().optional(),
   /** Writers wait until then at most: Unix time in milliseconds, by the VM's clock. */

@@ -2,6 +2,7 @@
 import { auditMethods } from './audit.ts';
 import { driveMethods } from './drive.ts';
 import { driveCareMethods } from './drive-care.ts';
+import { driveKeyMethods } from './drive-keys.ts';
 import { mediaMethods } from './media.ts';
 import { peopleMethods } from './people.ts';
 import { systemMethods } from './system.ts';
@@ -10,6 +11,7 @@ import { tunnelMethods } from './tunnel.ts';
 export const controlMethods = {
   ...systemMethods,
   ...driveMethods,
+  ...driveKeyMethods,
   ...mediaMethods,
   ...driveCareMethods,
   ...peopleMethods,

@@ -16,6 +16,13 @@ export interface HeaderPart {
   sha256: string;
 }
 
+export interface RestoreRequest {
+  driveId: string;
+  key: Uint8Array;
+  /** The drive's id once more. */
+  confirm: string;
+}
+
 export class DriveKeys {
   readonly #turns: DriveTurns;
   readonly #staged: StagedHeaders;
@@ -50,9 +57,14 @@ export class DriveKeys {
     return this.#with(driveId, [secret], context, (device) => removeSlot(driveId, device, secret, slot));
   }
 
-  /** One page of the header. */
+  /** All of the header, as it is kept. */
+  backupHeader(driveId: string, context: Stoppable): Promise<Uint8Array> {
+    return this.#with(driveId, [], context, (device) => backupHeader(driveId, device));
+  }
+
+  /** One page of it. */
   async readHeader(driveId: string, offset: number, context: Stoppable): Promise<HeaderPart> {
-    const packed = await this.#with(driveId, [], context, (device) => backupHeader(driveId, device));
+    const packed = await this.backupHeader(driveId, context);
     const data = packed.subarray(offset, offset + HEADER_PAGE_BYTES);
     return { data, totalBytes: packed.length, sha256: sha256Hex(packed) };
   }
@@ -62,17 +74,23 @@ export class DriveKeys {
     return this.#staged.add(who, page);
   }
 
-  async restoreHeader(
-    who: string,
-    { driveId, key, sha256, confirm }: { driveId: string; key: Uint8Array; sha256: string; confirm: string },
+  async restoreStaged(who: string, request: RestoreRequest & { sha256: string }, context: Stoppable): Promise<void> {
+    const { driveId, sha256 } = request;
+    await this.restoreHeader(request, () => this.#staged.whole(who, driveId, sha256), context);
+    this.#staged.forget(driveId);
+  }
+
+  /** @param packed asked when it is the drive's turn. */
+  restoreHeader(
+    { driveId, key, confirm }: RestoreRequest,
+    packed: () => Uint8Array,
     context: Stoppable,
   ): Promise<void> {
     const secret: Secret = { kind: 'key', bytes: key };
-    await this.#with(driveId, [secret], context, async (device) => {
+    return this.#with(driveId, [secret], context, async (device) => {
       if (confirm !== driveId)
         throw new VmcError('bad-request', `Repeat the id of the drive, ${driveId}.`, 'Nothing was changed.');
-      await restoreHeader(driveId, device, this.#staged.whole(who, driveId, sha256), secret);
-      this.#staged.forget(driveId);
+      await restoreHeader(driveId, device, packed(), secret);
     });
   }
 

@@ -5,6 +5,7 @@ import { VmcError } from '../../shared/errors.ts';
 import type { CallContext } from '../../shared/rpc/method.ts';
 import type { Check, CheckRequest } from './check-file-system.ts';
 import { unmountAndLock } from './close.ts';
+import { DriveKeys } from './drive-keys.ts';
 import { RUN_FOLDER } from './drive-lock.ts';
 import { before } from './fault-points.ts';
 import { findDevice, listDriveIds, waitUntilGone } from './find-device.ts';
@@ -21,6 +22,7 @@ import { planOpen } from './plan-open.ts';
 import { type DriveSettings, readSettings, writeSettings } from './settings.ts';
 import { trim } from './trim.ts';
 import { DriveTurns, type Stoppable, type TurnsOptions } from './turns.ts';
+import { asSecret, type Secret } from './unlock.ts';
 
 export interface DrivesOptions extends TurnsOptions {
   /** e.g. /mnt */
@@ -37,7 +39,8 @@ export interface DrivesOptions extends TurnsOptions {
 
 export interface OpenRequest {
   driveId: string;
-  key: Uint8Array;
+  /** Bytes alone are a key. */
+  key: Uint8Array | Secret;
   /** Folder under the mount root. */
   name: string;
   readOnly: boolean;
@@ -57,12 +60,15 @@ export class Drives {
   readonly #options: DrivesOptions;
   readonly #turns: DriveTurns;
   readonly #runFolder: string;
+  /** Keys and headers of the same drives. */
+  readonly keys: DriveKeys;
 
   /** @param turns shared with whatever else works on drives. */
   constructor(options: DrivesOptions, turns = new DriveTurns(options)) {
     this.#options = options;
     this.#turns = turns;
     this.#runFolder = options.runFolder ?? RUN_FOLDER;
+    this.keys = new DriveKeys({ turns, clock: options.clock });
   }
 
   async list(): Promise<DriveStatus[]> {
@@ -100,7 +106,7 @@ export class Drives {
   open({ driveId, key, name, readOnly, repair = 'none' }: OpenRequest, context: Context): Promise<DriveStatus> {
     const { mountRoot, peopleGid, onChecked } = this.#options;
     const mountPoint = join(mountRoot, name);
-    return this.#turns.withDevice({ driveId, secrets: [key] }, context, async (device, lock) => {
+    return this.#turns.withDevice({ driveId, secrets: [asSecret(key).bytes] }, context, async (device, lock) => {
       if (readOnly && repair !== 'none')
         throw new VmcError('bad-request', 'To repair is to write: a drive is not repaired read-only.');
       const found = await observe(driveId, device);

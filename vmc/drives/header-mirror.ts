@@ -3,7 +3,7 @@
  * goes there and to the drive (dm-mirror, whose first leg is read). So the host cannot swap the header amid the work, which
  * is what would make it give data away, and a power cut still finds all that was written on the drive.
  */
-import { copyFile, open, rm, stat } from 'node:fs/promises';
+import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../../shared/files.ts';
 import { run } from '../../shared/run.ts';
@@ -22,11 +22,11 @@ export const mirroredHeader = (driveId: string): string => join(RUN_FOLDER, `${d
 
 export const hasMirror = (driveId: string): Promise<boolean> => isThere(mirroredHeader(driveId));
 
-/** @param header a checked copy, which is on the drive already. @returns the device for cryptsetup's --header. */
+/** @param header a checked copy, which is on the drive already; it is taken away. @returns the device for cryptsetup's --header. */
 export async function openMirror(driveId: string, device: string, header: string): Promise<string> {
   const file = mirroredHeader(driveId);
   await makeFolder(RUN_FOLDER, 0o700);
-  await copyFile(header, file);
+  await rename(header, file);
   const loop = (await run({ file: 'losetup', args: ['--find', '--show', file], timeoutMs: TIMEOUT_MS })).stdout.trim();
   // A leg that cannot be written holds the writer up: going on without it would leave the drive's header behind its data.
   const legs = `mirror core 2 ${REGION_SECTORS} nosync 2 ${loop} 0 ${device} 0 1 handle_errors`;

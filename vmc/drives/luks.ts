@@ -6,7 +6,7 @@ import { mappingName } from './names.ts';
 import { UNFINISHED_LABEL } from './parse-state.ts';
 import { KEY_COST } from './plan-passphrase.ts';
 import { requireSettled } from './require-settled.ts';
-import { type Secret, unlockedSlot, wrongKey } from './unlock.ts';
+import { asSecret, type Secret, unlockedSlot, wrongKey } from './unlock.ts';
 
 const TIMEOUT_MS = 120_000;
 /** Exit codes of cryptsetup. */
@@ -36,7 +36,7 @@ export async function luksOpen(
   secret: Uint8Array | Secret,
   options: { readOnly: boolean },
 ): Promise<void> {
-  const { kind, bytes } = secret instanceof Uint8Array ? ({ kind: 'key', bytes: secret } as const) : secret;
+  const { kind, bytes } = asSecret(secret);
   await withHeader(driveId, device, async (header, checked) => {
     const { slots, reencryption, areas } = checked;
     if (reencryption?.isCut === true && options.readOnly)
@@ -67,8 +67,7 @@ export async function luksOpen(
 
 /** Whether the key fits, changing nothing. @throws VmcError 'wrong-key', 'bad-data' for a header that vmc did not make. */
 export async function checkKey(driveId: string, device: string, secret: Uint8Array | Secret): Promise<void> {
-  const it = secret instanceof Uint8Array ? ({ kind: 'key', bytes: secret } as const) : secret;
-  await withHeader(driveId, device, (header, checked) => unlockedSlot(driveId, header, checked, it));
+  await withHeader(driveId, device, (header, checked) => unlockedSlot(driveId, header, checked, asSecret(secret)));
 }
 
 /** The open volume takes all of its device. It takes the key, as the kernel keeps it where cryptsetup does not find it again. @throws as `luksOpen`. */

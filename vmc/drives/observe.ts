@@ -3,9 +3,12 @@ import { readdir, readFile, statfs } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { DriveStatus } from '../../shared/api/drive.ts';
 import { readIfThere } from '../../shared/files.ts';
+import { checkHeader } from './header-copy.ts';
+import { hasMirror, mirroredHeader } from './header-mirror.ts';
 import { inspectContent } from './inspect-content.ts';
 import { mountsOf } from './mounts-of.ts';
-import { mappingName, mappingPath } from './names.ts';
+import { mappingName, mappingPath, mirrorName } from './names.ts';
+import { HEADER_BYTES } from './parse-luks-header.ts';
 import { signatureOf } from './signature.ts';
 
 export interface Observed {
@@ -27,10 +30,10 @@ export async function observe(driveId: string, device: string): Promise<Observed
   const name = basename(device);
   const sys = `/sys/class/block/${name}`;
   const sizeBytes = Number(await readFile(`${sys}/size`, 'utf8')) * 512; // always in 512-byte units
-  const holderNodes = await readdir(`${sys}/holders`);
+  const holderNodes = await holdersOf(name);
   const holders = await Promise.all(
     holderNodes.map(async (node) => ((await readIfThere(`/sys/class/block/${node}/dm/name`)) ?? node).trim()),
-  );
+  ).then((names) => names.filter((it) => it !== mirrorName(driveId)));
   const numbers = await Promise.all(
     [name, ...holderNodes].map(async (node) => (await readFile(`/sys/class/block/${node}/dev`, 'utf8')).trim()),
   );
@@ -52,11 +55,34 @@ export async function observe(driveId: string, device: string): Promise<Observed
   };
 }
 
+/** Those on top of it, and those on top of these: while a drive is re-encrypted its mapping lies on others. */
+async function holdersOf(node: string): Promise<string[]> {
+  const direct = await readdir(`/sys/class/block/${node}/holders`);
+  const above = await Promise.all(direct.map(holdersOf));
+  return [...new Set([...direct, ...above.flat()])];
+}
+
+/** @returns while a re-encryption is under way or stopped, how far it has come. */
+async function reencryptionOf({ driveId, device, sizeBytes, content }: Observed): Promise<DriveStatus['reencryption']> {
+  if (content?.kind !== 'luks') return undefined;
+  const header = (await hasMirror(driveId)) ? mirroredHeader(driveId) : device;
+  const found = await checkHeader(driveId, header).catch(() => undefined); // damaged, or just being written
+  if (found?.reencryption === undefined) return undefined;
+  const totalBytes = sizeBytes - HEADER_BYTES;
+  return { doneBytes: found.reencryption.doneBytes ?? totalBytes, totalBytes };
+}
+
 export async function statusOf(observed: Observed | { driveId: string; device?: undefined }): Promise<DriveStatus> {
   if (observed.device === undefined) return { driveId: observed.driveId, state: 'absent' };
   const { driveId, sizeBytes, content, holders, mounts, fileSystem } = observed;
   const unfinished = content?.kind === 'luks' && content.unfinished;
-  const base = { driveId, sizeBytes, ...(unfinished ? { unfinished } : {}) };
+  const reencryption = await reencryptionOf(observed);
+  const base = {
+    driveId,
+    sizeBytes,
+    ...(unfinished ? { unfinished } : {}),
+    ...(reencryption === undefined ? {} : { reencryption }),
+  };
   const mounted = mounts[0];
   if (mounted !== undefined) {
     const { bavail, bsize } = await statfs(mounted.mountPoint);

@@ -15,10 +15,11 @@ import { mount, prepareMountPoint, removeMountPoint, unmount } from './mount.ts'
 import { mappingPath } from './names.ts';
 import type { Observed } from './observe.ts';
 import { signatureOf } from './signature.ts';
+import type { Secret } from './unlock.ts';
 
 export interface OpenWork extends Pick<CallContext, 'progress' | 'signal'> {
   found: Observed;
-  key: Uint8Array;
+  key: Uint8Array | Secret;
   mountPoint: string;
   readOnly: boolean;
   repair: CheckRequest['repair'];

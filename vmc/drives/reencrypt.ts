@@ -3,8 +3,9 @@
  * of systemd of its own: it goes on when vmc ends, however that ends, and stops where it is safe when it is told to. Killed
  * by SIGKILL in the middle it would leave a piece of the mounted volume suspended until the VM is restarted.
  */
-import type { CallContext } from '../../shared/rpc/method.ts';
+
 import { VmcError } from '../../shared/errors.ts';
+import type { CallContext } from '../../shared/rpc/method.ts';
 import { run } from '../../shared/run.ts';
 import { before } from './fault-points.ts';
 import { checkHeader, withHeader, writeHeader } from './header-copy.ts';
@@ -39,7 +40,7 @@ const unitOf = (driveId: string) => `vmc-reencrypt-${driveId}.service`;
 export async function reencrypt(it: Reencryption): Promise<'done' | 'paused'> {
   const { driveId, device, key } = it;
   if (await hasMirror(driveId)) {
-    await systemctl('stop', unitOf(driveId)); // one that outlived its vmc
+    await endUnit(driveId); // one that outlived its vmc
     await closeMirror(driveId, device);
   }
   const { mounts, holders, sizeBytes } = await observe(driveId, device);
@@ -113,7 +114,16 @@ async function begin(it: Reencryption, header: string, checked: CheckedHeader, o
     file: 'cryptsetup',
     args: [
       ...['reencrypt', '--init-only', '--batch-mode', '--type', 'luks2', '--active-name', mappingName(driveId)],
-      ...['--cipher', 'aes-xts-plain64', '--key-size', '512', '--resilience', 'checksum', '--resilience-hash', 'sha256'],
+      ...[
+        '--cipher',
+        'aes-xts-plain64',
+        '--key-size',
+        '512',
+        '--resilience',
+        'checksum',
+        '--resilience-hash',
+        'sha256',
+      ],
       ...KEY_COST,
       ...['--header', header, '--key-file', '-', device],
     ],
@@ -163,7 +173,14 @@ async function runUnit(it: Reencryption, mirror: string, totalBytes: number): Pr
   } finally {
     signal.removeEventListener('abort', stop);
     clearInterval(timer);
+    await endUnit(driveId); // it does not end with systemd-run
   }
 }
 
-const systemctl = (...args: string[]) => run({ file: 'systemctl', args, timeoutMs: 10 * 60_000 });
+const NOT_LOADED = 5;
+
+/** Waits until it has stopped where that is safe. */
+const endUnit = (driveId: string) => systemctl('stop', unitOf(driveId));
+
+const systemctl = (...args: string[]) =>
+  run({ file: 'systemctl', args, okExitCodes: [0, NOT_LOADED], timeoutMs: 10 * 60_000 });

@@ -18,6 +18,10 @@ export interface Secret {
   bytes: Uint8Array;
 }
 
+/** Bytes alone are a key. */
+export const asSecret = (secret: Uint8Array | Secret): Secret =>
+  secret instanceof Uint8Array ? { kind: 'key', bytes: secret } : secret;
+
 export const secretOf = (unlock: DriveUnlock): Secret =>
   'key' in unlock ? { kind: 'key', bytes: unlock.key } : { kind: 'passphrase', bytes: utf8(unlock.passphrase) };
 

@@ -17,6 +17,7 @@ import { AuditLog } from '../../../vmc/audit/audit-log.ts';
 import { ChannelServer } from '../../../vmc/channel-server/channel-server.ts';
 import { makeDispatch } from '../../../vmc/dispatch.ts';
 import type { Drives } from '../../../vmc/drives/drives.ts';
+import { asSecret } from '../../../vmc/drives/unlock.ts';
 import type { Isos } from '../../../vmc/media/isos.ts';
 import type { Media } from '../../../vmc/media/media.ts';
 import type { NfsMounts } from '../../../vmc/media/nfs.ts';
@@ -163,7 +164,7 @@ export class FakeVm {
         return disks.format(driveId, key, fileSystem);
       },
       open: async ({ driveId, key, name: folder, readOnly }) => {
-        disks.slotOf(driveId, { key });
+        disks.slotOf(driveId, { key: Buffer.from(asSecret(key).bytes) });
         return disks.set(driveId, { state: 'mounted', mountPoint: `/mnt/${folder}`, readOnly, fileSystem: 'ext4' });
       },
       close: async (driveId) => disks.set(driveId, { state: 'locked' }),
