@@ -38,7 +38,7 @@ async function daemon(configPath: string): Promise<number> {
 
 function untilInterrupted(): AbortSignal {
   const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort());
+  process.on('SIGINT', () => stop.abort()); // not once: without a listener of ours execa would end the process
   return stop.signal;
 }
 

@@ -86,7 +86,10 @@ export const guestTargets: Target[] = [
         verdict(() => {
           checkLuksHeader(textOf(input), 'drv0123456789abcdef');
           const { keyslots, segments } = JSON.parse(textOf(input)) as typeof luksHeader;
-          const ciphers = [...Object.values(segments), ...Object.values(keyslots).flatMap(({ type, area }) => (type === 'reencrypt' ? [] : [area]))];
+          const ciphers = [
+            ...Object.values(segments),
+            ...Object.values(keyslots).flatMap(({ type, area }) => (type === 'reencrypt' ? [] : [area])),
+          ];
           insist(
             ciphers.every(({ encryption }) => encryption === 'aes-xts-plain64'),
             'no other cipher, the null cipher least of all',
