@@ -20,18 +20,22 @@ export async function unmountAndLock({ driveId, mounts, holders }: Observed, mou
   for (const { mountPoint } of mounts) {
     await before('drive.close:unmount');
     await unmount(mountPoint);
+  }
+  if (holders.includes(mappingName(driveId))) {
+    await before('drive.close:luks-close');
+    await luksClose(driveId).catch(async (error: unknown) => {
+      if (!(error instanceof VmcError) || error.code !== 'busy') throw error;
+      throw new VmcError(
+        'busy',
+        `The drive ${driveId} is unmounted here, but in use by ${describeHolders(await findDeviceHolders(driveId))}.`,
+        'End these programs, then close again.',
+        { cause: error },
+      );
+    });
+  }
+  // Last: to remove it tears it away from other mount namespaces, as a lazy unmount does.
+  for (const { mountPoint } of mounts) {
     await before('drive.close:remove-mount-point');
     await removeMountPoint(mountPoint);
   }
-  if (!holders.includes(mappingName(driveId))) return;
-  await before('drive.close:luks-close');
-  await luksClose(driveId).catch(async (error: unknown) => {
-    if (!(error instanceof VmcError) || error.code !== 'busy') throw error;
-    throw new VmcError(
-      'busy',
-      `The drive ${driveId} is unmounted here, but in use by ${describeHolders(await findDeviceHolders(driveId))}.`,
-      'End these programs, then close again.',
-      { cause: error },
-    );
-  });
 }

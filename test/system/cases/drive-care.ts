@@ -52,6 +52,8 @@ export function driveCareCases(t: Test, { owner, vm }: VmSite): void {
         kept: 'kept',
         again: null,
       });
+      const grown = { wrong: 'wrong-key', grown: (bytes: number) => bytes > 60 * 1024 ** 2, kept: 'kept' };
+      t.match(await scene('growth'), { xfs: grown, btrfs: grown, closed: { code: 'wrong-state', hint: /Open it/ } });
       t.match(await scene('damagedExt4'), {
         little: { tool: 'e2fsck' },
         keptThen: 'kept',
@@ -61,8 +63,6 @@ export function driveCareCases(t: Test, { owner, vm }: VmSite): void {
         full: { tool: 'e2fsck', repaired: true },
         state: 'mounted',
       });
-      const grown = { wrong: 'wrong-key', grown: (bytes: number) => bytes > 60 * 1024 ** 2, kept: 'kept' };
-      t.match(await scene('growth'), { xfs: grown, btrfs: grown, closed: { code: 'wrong-state', hint: /Open it/ } });
       const held = (await scene('held')) as { inside: number; apart: number };
       t.match(held, {
         busy: { code: 'busy', message: new RegExp(`sleep \\(pid ${held.inside}\\)`) },

@@ -9,6 +9,7 @@ import { parseMountinfo } from '../../../vmc/drives/parse-mountinfo.ts';
 import { byHand, doWork, makeDrives, type Work } from './drive-work.ts';
 import { runApart, serve } from './serve.ts';
 
+/** In this order: each finds what the one before has left. */
 interface Request {
   driveId: string;
   key: string;
@@ -43,7 +44,7 @@ function scenes({ driveId, key }: Request, device: string) {
     /** format, open, trim, close, open read-only: of each kind. */
     async kinds() {
       const seen: Record<string, object> = {};
-      for (const fileSystem of ['ext4', 'xfs', 'btrfs'] as const) {
+      for (const fileSystem of ['btrfs', 'ext4', 'xfs'] as const) {
         await act('format', { fileSystem, overwrite: driveId });
         await act('open');
         put();
@@ -62,7 +63,6 @@ function scenes({ driveId, key }: Request, device: string) {
 
     /** An xfs whose log was not played, as after a power cut. */
     async dirtyXfs() {
-      await act('format', { fileSystem: 'xfs', overwrite: driveId });
       await act('open');
       put();
       byHand(['xfs_io', '-x', '-c', 'shutdown -f', folder]);
@@ -103,7 +103,6 @@ function scenes({ driveId, key }: Request, device: string) {
     async growth() {
       const sizes: Record<string, object> = {};
       for (const fileSystem of ['xfs', 'btrfs'] as const) {
-        await act('format', { fileSystem, overwrite: driveId });
         openByHand();
         byHand(['cryptsetup', 'resize', '--key-file', '-', '--size', String(310 * 2048), `vmc-${driveId}`], secret);
         const force = fileSystem === 'xfs' ? '-f' : '--force';
@@ -173,7 +172,6 @@ function scenes({ driveId, key }: Request, device: string) {
 
     /** Who keeps a drive from being closed is named: in it, and in a mount namespace of their own. */
     async held() {
-      await act('format', { overwrite: driveId });
       await act('open');
       const inside = spawn('sleep', ['300'], { cwd: folder, stdio: 'ignore' });
       await once(inside, 'spawn');
