@@ -37,7 +37,7 @@ function scenes({ driveId, key }: Request, device: string) {
   const openByHand = () =>
     byHand(['cryptsetup', 'open', '--allow-discards', '--key-file', '-', device, `vmc-${driveId}`], secret);
   const closeByHand = () => byHand(['cryptsetup', 'close', `vmc-${driveId}`]);
-  const put = () => writeFileSync(`${folder}/kept`, 'kept');
+  const put = () => writeFileSync(`${folder}/kept`, 'kept', { flush: true });
   const kept = () => readFileSync(`${folder}/kept`, 'utf8');
 
   return {
