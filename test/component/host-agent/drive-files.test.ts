@@ -40,6 +40,9 @@ t.test('drive files', async (t) => {
         t.ok(made.allocatedBytes >= 32 * MIB, `${format} ${allocation}: ${made.allocatedBytes}`);
         t.equal(made.sizeBytes, 32 * MIB);
         t.match(await refusal('create', '32MiB', '--id', id(n), '--format', format), { code: 'already-exists' });
+        await box.json(['drive', 'attach', id(n), A]);
+        t.match(await box.virsh('dumpxml', A), /discard='ignore'/, 'what was set aside stays so');
+        await box.json(['drive', 'detach', id(n), A]);
         await box.json(['drive', 'delete', id(n), '--confirm', id(n)]);
         n++;
       }

@@ -24,7 +24,7 @@ export function hostDriveCases(t: Test, { site, owner, vm, vmId, hostAgent }: Vm
       const { bavail, bsize } = await statfs(drives);
       const fill = bavail * bsize - LEFT_MIB * MIB;
       await run({ file: 'fallocate', args: ['--length', String(fill), ballast], timeoutMs: 60_000 });
-      const script = `set -e; head -c ${WRITTEN_MIB}M /dev/urandom > /run/source; sha256sum < /run/source > /run/sum; cp /run/source /mnt/hungry/copy; sync -f /mnt/hungry/copy; touch /run/done`;
+      const script = `set -e; head -c ${WRITTEN_MIB}M /dev/urandom > /dev/shm/source; sha256sum < /dev/shm/source > /run/sum; cp /dev/shm/source /mnt/hungry/copy; sync -f /mnt/hungry/copy; touch /run/done`;
       await vm.exec(['systemd-run', '--unit=hungry', 'sh', '-c', script]);
 
       const paused = await hostAgent.waitForLine(/"event":"vm-paused".*/, NOTICED_MS);
@@ -51,7 +51,7 @@ export function hostDriveCases(t: Test, { site, owner, vm, vmId, hostAgent }: Vm
       ];
       t.match(source, /^[0-9a-f]{64} /);
       t.equal(copy, source);
-      await vm.exec(['rm', '/run/source']);
+      await vm.exec(['rm', '/dev/shm/source']);
       t.match(await owner.connect(['drive', 'detach', 'hungry']), {});
       t.match(JSON.parse(await site.hostAgent(['drive', 'check', driveId, '--json'])), { state: 'good' });
       await owner.connect(['drive', 'delete', 'hungry', '--confirm', driveId]);
