@@ -102,11 +102,15 @@ function statusText(status: DriveStatus): string {
     ...(status.readOnly === true ? ['read-only'] : []),
     ...(status.freeBytes === undefined ? [] : [`${humanBytes(status.freeBytes)} free`]),
     ...(status.weeklyTrim === false ? ['not trimmed weekly'] : []),
+    ...(status.reencryption === undefined ? [] : [reencryptionText(status.reencryption)]),
     ...(status.frozenUntil === undefined ? [] : ['frozen for a snapshot']),
     ...(status.unfinished === true ? ['formatting it was cut short: format it again'] : []),
   ].join(', ');
   return `${status.state}${where}${how === '' ? '' : `  (${how})`}`;
 }
+
+const reencryptionText = ({ doneBytes, totalBytes }: NonNullable<DriveStatus['reencryption']>) =>
+  `${humanBytes(doneBytes)} of ${humanBytes(totalBytes)} encrypted anew: connect drive reencrypt goes on`;
 
 /** With what was found when it was opened. */
 export function statusLine(name: string, status: DriveStatus): string {
