@@ -196,7 +196,7 @@ function scenes({ driveId, key }: Request, device: string) {
     async frozenForEver() {
       await act('open');
       const { crashed } = await runApart(
-        { driveId, key, scene: 'work', work: { do: 'freeze', driveId, key, seconds: 4 } },
+        { driveId, key, scene: 'work', work: { do: 'freeze', driveId, key, seconds: 8 } },
         'drive.freeze:answer',
       );
       const { frozenUntil = 0 } = await drives.status(driveId);

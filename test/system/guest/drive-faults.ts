@@ -127,7 +127,7 @@ async function walk(driveId: string, key: string, points: readonly Point[]): Pro
     'drive.trim': () => ({ ready: whole, work: { do: 'trim', driveId, key }, right: async () => isOpenAndWhole() }),
     'drive.freeze': () => ({
       ready: whole,
-      work: { do: 'freeze', driveId, key, seconds: 3 },
+      work: { do: 'freeze', driveId, key, seconds: 20 },
       right: async () => {
         expect((await drives.status(driveId)).frozenUntil !== undefined, 'frozen');
         await act('thaw');
