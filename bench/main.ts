@@ -1,12 +1,12 @@
 /** `npm run bench`: measures, on this machine, what is promised. Only this file touches argv and the exit code. */
 import { parseArgs } from 'node:util';
 import { openLab, removeLeftovers } from '../lab/leftovers.ts';
+import { installQuietly } from '../lab/quiet-install.ts';
 import { ERROR_EXIT, errorMessage, publicError, VmcError } from '../shared/errors.ts';
 import { Undo } from '../shared/undo.ts';
 import { channelSuite } from './channel/suite.ts';
 import { drivesSuite } from './drives/suite.ts';
 import { lookAtMachine, ownCores } from './machine.ts';
-import { installQuietly } from './quiet-install.ts';
 import { makeReport, reportTable } from './report.ts';
 import type { Settings, Site } from './site.ts';
 import { type Measurement, runSuite, type Suite } from './suite.ts';

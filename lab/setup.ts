@@ -36,6 +36,10 @@ export const LAB_PACKAGES = [
   'xfsprogs',
 ] as const;
 
+/** A real peer in tests, and the services of its package, which must not run. */
+export const SSHD_PACKAGES = ['openssh-server'] as const;
+export const SSHD_SERVICES = ['ssh.service', 'ssh.socket'] as const;
+
 /** What `npm run bench` runs beside Node, and nobody else. */
 export const BENCH_PACKAGES = [
   'libatomic1',

@@ -6,7 +6,8 @@
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
-import { ensureDebianPackages } from '../lab/setup.ts';
+import { installQuietly } from '../lab/quiet-install.ts';
+import { ensureDebianPackages, SSHD_PACKAGES, SSHD_SERVICES } from '../lab/setup.ts';
 import { type Counts, TapSummary } from './tap-summary.ts';
 
 function runInherited(file: string, args: readonly string[]): Promise<number> {
@@ -70,7 +71,7 @@ async function main(mode: string | undefined): Promise<number> {
     await check('types', 'tsc', ['--noEmit']),
     await check('lint and format', 'biome', ['check', '--error-on-warnings', '.']),
   ];
-  const installed = await ensureDebianPackages();
+  const installed = [...(await ensureDebianPackages()), ...(await installQuietly(SSHD_PACKAGES, SSHD_SERVICES))];
   if (installed.length > 0) console.log(`== installed ${installed.join(' ')}`);
   const env = { ...process.env, ...(mode === 'all' ? FULL : {}) };
   all.push(await tap('unit', 2, 60, env), await tap('component', 2, mode === 'all' ? 480 : 120, env));

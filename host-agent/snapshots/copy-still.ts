@@ -25,8 +25,8 @@ export interface StillCopy {
   file: string;
   /** Only what this bitmap of the file marks; undefined: all of it. */
   parentId: string | undefined;
-  /** For a socket. */
-  temporary: string;
+  /** Where QEMU is spoken to. */
+  socket: string;
   progress(progress: Pick<Progress, 'done' | 'total'>): void;
   signal: AbortSignal | undefined;
 }
@@ -40,7 +40,7 @@ export async function copyStill(copy: StillCopy): Promise<void> {
     { driver: copy.format, 'node-name': 'source', 'read-only': true, file: file(copy.path) },
     { driver: 'qcow2', 'node-name': 'target', discard: 'unmap', file: file(copy.file) },
   ];
-  await withStorageDaemon({ folder: copy.temporary, blockdevs, signal: copy.signal }, async (daemon) => {
+  await withStorageDaemon({ socket: copy.socket, blockdevs, signal: copy.signal }, async (daemon) => {
     const isIt = (data: Readonly<Record<string, unknown>>) => data.id === 'copy' && data.status === 'concluded';
     await daemon.execute('blockdev-backup', {
       'job-id': 'copy',

@@ -29,6 +29,7 @@ import { copyStill } from './copy-still.ts';
 import { hashFile } from './hash-file.ts';
 import { type Plan, planSnapshot } from './plan-snapshot.ts';
 import {
+  copySocket,
   findSnapshot,
   listSnapshots,
   MAX_SNAPSHOTS,
@@ -205,8 +206,8 @@ class Making {
     if (format === 'qcow2' && readers.length === 0) await addBitmap(path, snapshotId);
     const takenAt = host.now();
     await this.#begin('snapshot.create:copying');
-    const temporary = join(host.config.stateDir, 'tmp');
-    await copyStill({ path, format, sizeBytes, file, parentId, temporary, progress, signal: this.#signal });
+    const socket = copySocket(host, this.#request.driveId);
+    await copyStill({ path, format, sizeBytes, file, parentId, socket, progress, signal: this.#signal });
     return takenAt;
   }
 

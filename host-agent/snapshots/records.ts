@@ -29,6 +29,9 @@ export type Undertaking = z.output<typeof undertakingSchema>;
 export const undertakings = (host: Host): Records<typeof undertakingSchema> =>
   new Records(join(host.config.stateDir, 'snapshots-under-way'), undertakingSchema);
 
+/** Of the one who copies a drive that nobody writes to. */
+export const copySocket = (host: Host, driveId: string): string => join(host.config.stateDir, 'tmp', `qmp-${driveId}`);
+
 /** Held while snapshots of a drive are made, deleted or read for a restore. */
 export const snapshotsLock = (driveId: string): string => `snapshots-${driveId}`;
 

@@ -8,9 +8,20 @@ import { removeFile } from '../drives/pool.ts';
 import type { Host } from '../host.ts';
 import { dropBitmaps, forgetCheckpoints } from './bitmaps.ts';
 import { abortLiveCopy } from './copy-live.ts';
-import { partialPath, snapshotPath, snapshotRecords, type Undertaking, undertakings } from './records.ts';
+import {
+  copySocket,
+  listSnapshots,
+  partialPath,
+  snapshotPath,
+  snapshotRecords,
+  type Undertaking,
+  undertakings,
+} from './records.ts';
 import { remoteFiles, sftpSettings } from './remote.ts';
 import { withSftp } from './sftp-client.ts';
+
+/** Each snapshot drops the bitmap of the one before; the others are for those that could not. */
+const LOOKED_FOR = 3;
 
 /** One backup job at a time is all that libvirt allows a VM. */
 export const backupLock = (domain: string): string => `backup-${domain}`;
@@ -33,18 +44,20 @@ async function finishMaking(host: Host, it: Undertaking): Promise<void> {
     }
   }
   await rm(partialPath(host, it), { force: true });
+  await rm(copySocket(host, driveId), { force: true });
   if (made === undefined) {
     await removeFile(snapshotPath(host, it));
     if (it.sending === true) await removeRemote(host, it);
   }
   const drive = await host.drives.get(driveId);
   if (drive === undefined) return;
-  await dropBitmaps(host, drive, (onDisk) => {
-    if (made === undefined) return [snapshotId];
-    const others = onDisk.map((bitmap) => bitmap.snapshotId).filter((id) => id !== snapshotId);
-    // The parent's may be in QEMU's memory only.
-    return [...new Set([...others, ...(made.parentId === undefined ? [] : [made.parentId])])];
-  });
+  // While a VM has the drive, those of the latest snapshots may be in QEMU's memory only.
+  const latest = (await listSnapshots(host, driveId)).slice(-LOOKED_FOR).map((other) => other.snapshotId);
+  await dropBitmaps(host, drive, (onDisk) =>
+    made === undefined
+      ? [snapshotId]
+      : [...new Set([...onDisk.map((bitmap) => bitmap.snapshotId), ...latest])].filter((id) => id !== snapshotId),
+  );
 }
 
 async function finishDeleting(host: Host, it: Undertaking): Promise<void> {

@@ -2,11 +2,10 @@
  * QEMU's block layer without a VM: qemu-storage-daemon, spoken to by QMP, ends with the agent however that ends.
  * https://www.qemu.org/docs/master/interop/qmp-spec.html, https://www.qemu.org/docs/master/tools/qemu-storage-daemon.html
  */
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { rm } from 'node:fs/promises';
 import { createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { dirname } from 'node:path';
 import { createInterface } from 'node:readline';
 import * as z from 'zod';
 import { VmcError } from '../../shared/errors.ts';
@@ -34,8 +33,8 @@ export interface StorageDaemon {
 }
 
 export interface StorageDaemonOptions {
-  /** For the socket. Made if missing. */
-  folder: string;
+  /** For a socket: what a crash left there is replaced. */
+  socket: string;
   /** Block nodes, in an order in which each can be opened. */
   blockdevs: readonly Readonly<Record<string, unknown>>[];
   signal?: AbortSignal | undefined;
@@ -46,8 +45,9 @@ export async function withStorageDaemon<T>(
   options: StorageDaemonOptions,
   work: (daemon: StorageDaemon) => Promise<T>,
 ): Promise<T> {
-  await makeFolder(options.folder, 0o700);
-  const path = join(options.folder, `qmp-${randomBytes(6).toString('hex')}`);
+  const path = options.socket;
+  await makeFolder(dirname(path), 0o700);
+  await rm(path, { force: true });
   const stop = new AbortController();
   const server = createServer({ noDelay: true });
   try {
@@ -96,7 +96,8 @@ export async function withStorageDaemon<T>(
 function qmp(socket: Socket): StorageDaemon {
   const answers: PromiseWithResolvers<unknown>[] = [];
   const listeners = new Set<(event: string, data: Readonly<Record<string, unknown>>) => void>();
-  createInterface({ input: socket }).on('line', (line) => {
+  const lines = createInterface({ input: socket });
+  lines.on('line', (line) => {
     let message: z.output<typeof messageSchema>;
     try {
       message = parseJson(messageSchema, line, "QEMU's answer");
@@ -113,6 +114,7 @@ function qmp(socket: Socket): StorageDaemon {
     for (const answer of answers.splice(0)) answer.reject(new VmcError('command-failed', 'qemu-storage-daemon ended.'));
   };
   socket.on('error', fail);
+  lines.on('error', fail); // the socket's, once more
   socket.on('close', fail);
   return {
     async execute(command, args = {}) {

@@ -1,8 +1,8 @@
 /** Installs Debian packages without letting their services start, now or at the next boot: only the programs are wanted. */
 import { rm } from 'node:fs/promises';
-import { ensureDebianPackages } from '../lab/setup.ts';
 import { writeOnce } from '../shared/files.ts';
 import { CommandError, run } from '../shared/run.ts';
+import { ensureDebianPackages } from './setup.ts';
 
 /** invoke-rc.d(8) asks it; 101 means "not allowed". */
 const POLICY = '/usr/sbin/policy-rc.d';
