@@ -10,7 +10,7 @@ import { VM, type VmSite } from '../support/vm-site.ts';
 const VMC: [string, string] = ['/usr/lib/vmc/node', '/usr/lib/vmc/main.js'];
 const FAULT_FILE = '/run/media-fault';
 const EXPORT = '/srv/export';
-/** What a soft mount waits for a dead server, and something for a slow machine. */
+/** Who waits for a silent server waits longer than this; who does not is done in a fraction of it, also on a slow machine. */
 const DEAD_SERVER_MS = 60_000;
 
 const sha256 = async (path: string) =>
@@ -155,7 +155,7 @@ export function mediaCases(t: Test, { site, owner, vmId, vm, call }: VmSite): vo
     const started = performance.now();
     await inVm('driveList', {});
     await inVm('nfsList', {});
-    t.ok(performance.now() - started < 15_000, 'nobody waited for the server');
+    t.ok(performance.now() - started < DEAD_SERVER_MS, 'nobody waited for the server');
     await t.rejects(owner.connect(['vm', 'nfs', 'unmount', VM, 'ref']), { code: 'busy', message: /sleep \(pid \d+\)/ });
     await vm.exec(['systemctl', 'stop', 'sitter']);
     await vm.tryExec(['systemctl', 'stop', 'reader']); // its request may have failed by now
