@@ -119,7 +119,7 @@ async function stage(session: Session, rpc: Control, drive: Drive, trust: Change
   const { people } = await ask(session, drivePeopleRoutes.drivePeople, { params: { driveId }, body: {} });
   await confirmPeople(session, drive, people, trust);
   const recipients: User[] = [];
-  for (const { userId } of people) recipients.push(await findAccount(session, userId, trust));
+  for (const person of people) recipients.push(await accountOf(session, person, trust));
   const keys = await lend(newDriveKey(), async (key) => [
     { userId: user.userId, wrappedKey: toBase64(sealNextDriveKey(identity, driveId, present, key)) },
     ...recipients.map((who) => ({
@@ -137,6 +137,13 @@ async function stage(session: Session, rpc: Control, drive: Drive, trust: Change
     return { drive: now, people: undefined };
   }
   return { drive: await getDrive(session, driveId), people: recipients.length };
+}
+
+/** Of the name that was confirmed: under it the backend could otherwise lead to somebody else whom this device knows. */
+async function accountOf(session: Session, { userId, name }: DrivePerson, trust: TrustOptions): Promise<User> {
+  const account = await findAccount(session, userId, trust);
+  if (account.userId === userId && account.name === name) return account;
+  throw new VmcError('bad-data', `The backend contradicts itself on who ${name} is. Nothing was changed.`);
 }
 
 /** The backend says with whom the drive is shared. It could name one more, who would get the new key. */

@@ -9,8 +9,9 @@ import {
   openSharedDriveKey,
   sealNextDriveKey,
 } from '../../../connect/drive/key-envelope.ts';
+import { VmClient } from '../../../shared/backend-client/vm-client.ts';
 import { toBase64 } from '../../../shared/names.ts';
-import { drivePeopleRoutes } from '../../../shared/rest-api/drive-people.ts';
+import { type DrivePerson, drivePeopleRoutes } from '../../../shared/rest-api/drive-people.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
 import type { Drive } from '../../../shared/rest-api/machines.ts';
 import { driveScene, type Someone } from './drive-scene.ts';
@@ -96,6 +97,26 @@ t.test('one more person whom the backend names gets no key', async (t) => {
   const refused = await ada.run('drive', 'key', 'change', 'named', '--for', 'bob');
   t.equal(refused.code, 77);
   t.match(refused.io.errors(), /shared with bob, eve, not with those whom --for names/);
+  t.equal((await storedFor(ada, driveId)).nextWrappedKey, undefined);
+});
+
+t.test('somebody else under the name of who was confirmed gets no key', async (t) => {
+  const driveId = await scene.drive('renamed');
+  await ada.ok('drive', 'share', 'renamed', 'eve', '--ro', '--fingerprint', eve.print); // known here from now on
+  const { call } = VmClient.prototype;
+  VmClient.prototype.call = async function (route, ...rest) {
+    const answer = await call.call(this, route, ...rest);
+    if ((route as unknown) !== drivePeopleRoutes.drivePeople) return answer as never;
+    const { people } = answer as unknown as { people: DrivePerson[] };
+    return { people: people.map((it) => ({ ...it, name: 'bob' })) } as never;
+  };
+  t.teardown(() => {
+    VmClient.prototype.call = call;
+  });
+  const refused = await ada.run('drive', 'key', 'change', 'renamed', '--for', 'bob');
+  VmClient.prototype.call = call;
+  t.equal(refused.code, 65);
+  t.match(refused.io.errors(), /contradicts itself on who bob is/);
   t.equal((await storedFor(ada, driveId)).nextWrappedKey, undefined);
 });
 
