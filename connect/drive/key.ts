@@ -117,7 +117,9 @@ export async function withKeyForFormat<T>(
   drive: Drive,
   use: (key: Uint8Array) => Promise<T>,
 ): Promise<T> {
-  if (drive.wrappedKey !== undefined || drive.access !== 'owner') return withDriveKey(session, drive, use);
+  // A restored drive may yet open with a key that the old one had: a new one would take the place of these for ever.
+  const mayHaveKey = drive.wrappedKey !== undefined || (drive.restored?.wrappedKeys.length ?? 0) > 0;
+  if (mayHaveKey || drive.access !== 'owner') return withDriveKey(session, drive, use);
   const key = newDriveKey();
   try {
     await storeFirstKey(session, drive.driveId, key);

@@ -164,6 +164,17 @@ t.test('taken while a key was being changed: the key that fits shows when the re
   vm.disks.clone(driveId, newId);
   t.equal((await ada.run('drive', 'key', 'export', 'found')).code, 69, 'it has not shown yet');
   await ada.ok('drive', 'attach', 'found', 'lab');
+  vm.onAnswer = (method) => {
+    if (method === 'drive.format') throw new VmcError('not-blank', 'It is not blank.');
+  };
+  t.not((await ada.run('drive', 'format', 'found')).code, 0);
+  vm.onAnswer = () => {};
+  vm.disks.clone(driveId, newId); // the real one refuses before it changes anything
+  t.equal(
+    (await ada.run('drive', 'key', 'export', 'found')).code,
+    69,
+    'no new key took the place of those that open it',
+  );
   await ada.ok('drive', 'open', 'found');
   const key = (await ada.ok('drive', 'key', 'export', 'found')).io.outputBytes();
   t.ok(vm.disks.opensWith(newId, new Uint8Array(key)));
