@@ -11,11 +11,19 @@ const TIMEOUT_MS = 120_000;
 /** Read-only also means that no journal is replayed: not a byte is written. */
 const READ_ONLY: Record<FileSystem, string> = {
   ext4: 'ro,noload',
-  xfs: 'ro,norecovery',
+  xfs: 'ro,norecovery,nouuid',
   btrfs: 'ro,rescue=nologreplay',
 };
-/** A damaged ext4 is written to no more. Newer kernels would let btrfs discard all the time: that is the trim's business here. */
-const READ_WRITE: Record<FileSystem, string> = { ext4: 'rw,errors=remount-ro', xfs: 'rw', btrfs: 'rw,nodiscard' };
+/**
+ * A damaged ext4 is written to no more. An xfs whose copy is mounted too (a restored snapshot beside its origin) has the same
+ * UUID: which device is meant is known here. Newer kernels would let btrfs discard all the time: that is the trim's
+ * business here.
+ */
+const READ_WRITE: Record<FileSystem, string> = {
+  ext4: 'rw,errors=remount-ro',
+  xfs: 'rw,nouuid',
+  btrfs: 'rw,nodiscard',
+};
 
 /** mount(8) options; devices and set-uid programs on a drive never work. */
 export function mountOptions(fileSystem: FileSystem, readOnly: boolean): string {

@@ -55,6 +55,7 @@ export async function openAndMount(work: OpenWork, undo: Undo): Promise<Check | 
   await before('drive.open:mount');
   await mount(path, mountPoint, fileSystem, readOnly).catch((error: unknown) => {
     if (!(error instanceof CommandError) || error.reason !== 'exit') throw error;
+    if (fileSystem === 'btrfs' && /File exists/.test(error.stderr)) throw copyIsMounted(driveId, error);
     throw damaged({ driveId, repair }, 'mount', error.stderr);
   });
   if (readOnly) return check;
@@ -63,6 +64,15 @@ export async function openAndMount(work: OpenWork, undo: Undo): Promise<Check | 
   await giveToPeople(mountPoint, work.peopleGid);
   return check;
 }
+
+/** The kernel tells copies of a btrfs apart by nothing. */
+const copyIsMounted = (driveId: string, cause: unknown) =>
+  new VmcError(
+    'wrong-state',
+    `A copy of the btrfs of the drive ${driveId} is mounted in this VM, as of a drive that was restored from a snapshot: only one of them can be. It is not damaged.`,
+    'Close the other one first, or attach this one to another VM.',
+    { cause },
+  );
 
 function noFileSystem({ driveId, content }: Observed, type: string | undefined): VmcError {
   if (type !== undefined)

@@ -75,7 +75,8 @@ t.test('C7 open', async (t) => {
 t.test('mount options', async (t) => {
   t.equal(mountOptions('ext4', false), 'nodev,nosuid,rw,errors=remount-ro');
   t.equal(mountOptions('ext4', true), 'nodev,nosuid,ro,noload');
-  t.equal(mountOptions('xfs', true), 'nodev,nosuid,ro,norecovery');
+  t.equal(mountOptions('xfs', true), 'nodev,nosuid,ro,norecovery,nouuid');
+  t.equal(mountOptions('xfs', false), 'nodev,nosuid,rw,nouuid', 'also beside the drive that it was restored from');
   t.equal(mountOptions('btrfs', true), 'nodev,nosuid,ro,rescue=nologreplay');
   t.equal(mountOptions('btrfs', false), 'nodev,nosuid,rw,nodiscard');
 });
