@@ -10,7 +10,7 @@ import { run } from '../../shared/run.ts';
 import { RUN_FOLDER } from './drive-lock.ts';
 import { writeHeader } from './header-copy.ts';
 import { mirrorName, mirrorPath } from './names.ts';
-import { METADATA_BYTES, parseMetadata } from './parse-luks-binary.ts';
+import { isOwed, METADATA_BYTES, type Metadata, parseMetadata } from './parse-luks-binary.ts';
 import { HEADER_BYTES } from './parse-luks-header.ts';
 
 const TIMEOUT_MS = 60_000;
@@ -35,7 +35,7 @@ export async function openMirror(driveId: string, device: string, header: string
   return mirrorPath(driveId);
 }
 
-/** Takes down what is there of it, also after a crash; on the drive is then what was in memory. */
+/** Takes down what is there of it, also after a crash; on the drive is then what was in memory, if that is still of it. */
 export async function closeMirror(driveId: string, device: string): Promise<void> {
   const file = mirroredHeader(driveId);
   if (await isThere(mirrorPath(driveId)))
@@ -47,16 +47,16 @@ export async function closeMirror(driveId: string, device: string): Promise<void
     if (loop !== '') await run({ file: 'losetup', args: ['--detach', loop], timeoutMs: TIMEOUT_MS });
   // What went to the drive past its own page cache is not in that.
   await run({ file: 'blockdev', args: ['--flushbufs', device], timeoutMs: TIMEOUT_MS });
-  if ((await sequenceOf(device)) <= (await sequenceOf(file))) await writeHeader(driveId, device, file, []);
+  if (isOwed(await metadataIn(file), await metadataIn(device))) await writeHeader(driveId, device, file, []);
   await rm(file);
 }
 
-/** Which writing of the metadata this is; -1: there is none that is whole. */
-async function sequenceOf(path: string): Promise<bigint> {
+/** @returns undefined when none is whole. */
+async function metadataIn(path: string): Promise<Metadata | undefined> {
   const file = await open(path, 'r');
   try {
     const { buffer } = await file.read(Buffer.alloc(METADATA_BYTES), 0, METADATA_BYTES, 0);
-    return parseMetadata(buffer)?.sequence ?? -1n;
+    return parseMetadata(buffer);
   } finally {
     await file.close();
   }

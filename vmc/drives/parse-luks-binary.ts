@@ -17,6 +17,8 @@ const VERSION_AT = 6;
 const SIZE_AT = 8;
 const SEQUENCE_AT = 16;
 const ALGORITHM_AT = 72;
+const UUID_AT = 168;
+const UUID_BYTES = 40;
 const OFFSET_AT = 256;
 const CHECKSUM_AT = 448;
 const CHECKSUM_BYTES = 64;
@@ -36,6 +38,16 @@ export function parseMetadata(bytes: Uint8Array): Metadata | undefined {
     parseCopy(Buffer.from(bytes.subarray(COPY_BYTES, METADATA_BYTES)), SECONDARY_MAGIC, COPY_BYTES),
   ].filter((copy) => copy !== undefined);
   return copies.sort((a, b) => (a.sequence < b.sequence ? 1 : a.sequence > b.sequence ? -1 : 0))[0];
+}
+
+/**
+ * Whether a header in memory, from before a crash, is to go to the drive: it is of the same volume and no older, or the drive
+ * has none that is whole. A drive that was formatted elsewhere meanwhile has another UUID, and would be lost.
+ */
+export function isOwed(inMemory: Metadata | undefined, onDrive: Metadata | undefined): boolean {
+  if (inMemory === undefined || onDrive === undefined) return inMemory !== undefined;
+  const uuidOf = ({ binary }: Metadata) => binary.subarray(UUID_AT, UUID_AT + UUID_BYTES);
+  return equalBytes(uuidOf(inMemory), uuidOf(onDrive)) && onDrive.sequence <= inMemory.sequence;
 }
 
 function parseCopy(copy: Buffer, magic: Buffer, at: number): Metadata | undefined {

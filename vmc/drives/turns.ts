@@ -41,10 +41,10 @@ export class DriveTurns {
   run<T>(driveId: string, { signal }: Stoppable, work: (lock: number | undefined) => Promise<T>): Promise<T> {
     return this.#inTurn(driveId, async () => {
       signal.throwIfAborted();
-      const device = await findDevice(driveId);
-      if (device === undefined) return work(undefined);
+      if ((await findDevice(driveId)) === undefined) return work(undefined);
       return this.#locked(driveId, signal, async (lock) => {
-        await settleReencryption(driveId, device);
+        const device = await findDevice(driveId); // another disk may have got its name while we waited
+        if (device !== undefined) await holdDevice(driveId, device, () => settleReencryption(driveId, device));
         return work(lock);
       });
     });
