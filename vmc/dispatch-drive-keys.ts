@@ -35,13 +35,12 @@ export function driveKeyCalls(
         const state = await (await keys()).reencrypt(driveId, key, context);
         return { state, status: await (await drives()).status(driveId) };
       }),
-    driveHeaderRead: ({ driveId, offset }, context) => {
-      const read = async () => {
+    // Each page: they can be read in any order.
+    driveHeaderRead: ({ driveId, offset }, context) =>
+      audited(context, driveKeyMethods.driveHeaderRead, `${driveId} offset=${offset}`, async () => {
         const { data, ...page } = await (await keys()).readHeader(driveId, offset, context);
         return { ...page, data: toBase64(data) };
-      };
-      return offset === 0 ? audited(context, driveKeyMethods.driveHeaderRead, driveId, read) : read();
-    },
+      }),
     driveHeaderStage: (page, context) => {
       const stage = async () => ({ missing: (await keys()).stageHeader(context.caller.fingerprint, page) });
       return page.offset === 0
