@@ -15,6 +15,7 @@ import { listFrozen, readFrozen } from './frozen.ts';
 import { giveToPeople } from './give-to-people.ts';
 import { growFileSystem, growVolume } from './grow.ts';
 import { checkKey, luksClose } from './luks.ts';
+import { withMountTurn } from './mount-turn.ts';
 import { observe, statusOf } from './observe.ts';
 import { openAndMount } from './open.ts';
 import type { FormatRequest } from './plan-format.ts';
@@ -48,6 +49,9 @@ export interface OpenRequest {
 }
 
 type Context = Pick<CallContext, 'progress' | 'signal'>;
+
+/** How long something else may be just being mounted under the same name. */
+const NAME_WAIT_MS = 5000;
 
 /** Of one drive of `trimAll`. */
 export interface Trimmed {
@@ -122,9 +126,12 @@ export class Drives {
       }
       const work = { found, key, mountPoint, readOnly, repair, peopleGid, lock, ...context };
       let check: Check | undefined;
-      await this.#turns.undoing(async (undo) => {
-        check = await openAndMount(work, undo);
-      });
+      const turn = { folder: this.#runFolder, waitMs: NAME_WAIT_MS, signal: context.signal };
+      await withMountTurn(mountPoint, turn, () =>
+        this.#turns.undoing(async (undo) => {
+          check = await openAndMount(work, undo);
+        }),
+      );
       if (check !== undefined) onChecked?.(driveId, check);
       return { ...(await this.status(driveId)), ...(check === undefined ? {} : { check }) };
     });

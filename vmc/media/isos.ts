@@ -4,14 +4,18 @@ import { basename, dirname, join } from 'node:path';
 import type { IsoStatus } from '../../shared/api/media.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { printable, run } from '../../shared/run.ts';
+import { RUN_FOLDER } from '../drives/drive-lock.ts';
 import { before } from '../drives/fault-points.ts';
 import { findDevice, listIsoIds } from '../drives/find-device.ts';
 import { prepareMountPoint, removeMountPoint, unmount } from '../drives/mount.ts';
+import { withMountTurn } from '../drives/mount-turn.ts';
 import { type Mount, parseMountinfo } from '../drives/parse-mountinfo.ts';
 import { signatureOf } from '../drives/signature.ts';
 import type { DriveTurns, Stoppable } from '../drives/turns.ts';
 
 const MOUNT_MS = 60_000;
+/** How long something else may be just being mounted under the same name. */
+const NAME_WAIT_MS = 5000;
 const LABEL_LENGTH = 64;
 
 export class Isos {
@@ -53,13 +57,17 @@ export class Isos {
           'Unmount it first.',
         );
       const fileSystem = await fileSystemOf(isoId, device);
-      await this.#turns.undoing(async (undo) => {
-        await mkdir(this.#mountRoot, { recursive: true, mode: 0o755 });
-        if (await prepareMountPoint(mountPoint)) undo.add('remove the mount point', () => removeMountPoint(mountPoint));
-        await before('iso.mount:mount');
-        const args = ['--types', fileSystem, '--options', 'ro,nodev,nosuid', '--', device, mountPoint];
-        await run({ file: 'mount', args, timeoutMs: MOUNT_MS });
-      });
+      const turn = { folder: RUN_FOLDER, waitMs: NAME_WAIT_MS, signal: stoppable.signal };
+      await withMountTurn(mountPoint, turn, () =>
+        this.#turns.undoing(async (undo) => {
+          await mkdir(this.#mountRoot, { recursive: true, mode: 0o755 });
+          if (await prepareMountPoint(mountPoint))
+            undo.add('remove the mount point', () => removeMountPoint(mountPoint));
+          await before('iso.mount:mount');
+          const args = ['--types', fileSystem, '--options', 'ro,nodev,nosuid', '--', device, mountPoint];
+          await run({ file: 'mount', args, timeoutMs: MOUNT_MS });
+        }),
+      );
       return answer;
     });
   }

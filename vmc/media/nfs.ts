@@ -5,7 +5,6 @@
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { VmcError } from '../../shared/errors.ts';
-import { makeFolder } from '../../shared/files.ts';
 import { KeyedMutex } from '../../shared/keyed-mutex.ts';
 import { CommandError, run } from '../../shared/run.ts';
 import { Undo } from '../../shared/undo.ts';
@@ -13,9 +12,9 @@ import { RUN_FOLDER } from '../drives/drive-lock.ts';
 import { before } from '../drives/fault-points.ts';
 import { describeHolders, findHolders } from '../drives/holders.ts';
 import { prepareMountPoint, removeMountPoint } from '../drives/mount.ts';
+import { withMountTurn } from '../drives/mount-turn.ts';
 import { parseMountinfo } from '../drives/parse-mountinfo.ts';
 import type { Stoppable } from '../drives/turns.ts';
-import { lockFile } from '../file-lock.ts';
 import { type NfsMount, nfsMountsIn } from './parse-nfs-mounts.ts';
 
 export interface NfsOptions {
@@ -63,7 +62,7 @@ export class NfsMounts {
     checkAllowed(request, this.#options.servers);
     const mountPoint = join(this.#options.mountRoot, name);
     return this.#mutex.run([`server ${server}`, `name ${name}`], () =>
-      this.#locked(name, stoppable, async () => {
+      this.#locked(mountPoint, stoppable, async () => {
         const mounts = await this.#mounts();
         const isIt = (it: NfsMount) => it.mountPoint === mountPoint && it.server === server && it.path === path;
         if (!mounts.some(isIt)) {
@@ -84,7 +83,7 @@ export class NfsMounts {
   unmount(name: string, stoppable: Stoppable): Promise<void> {
     const mountPoint = join(this.#options.mountRoot, name);
     return this.#mutex.run(`name ${name}`, () =>
-      this.#locked(name, stoppable, async () => {
+      this.#locked(mountPoint, stoppable, async () => {
         if (!(await this.#isMounted(mountPoint))) return;
         await before('nfs.unmount:unmount');
         await this.#unmount(mountPoint);
@@ -151,18 +150,9 @@ export class NfsMounts {
   }
 
   /** Among processes: `vmc nfs …` on the spot, and the daemon. */
-  async #locked<T>(name: string, { signal }: Stoppable, work: () => Promise<T>): Promise<T> {
-    const { runFolder = RUN_FOLDER } = this.#options;
-    signal.throwIfAborted();
-    await makeFolder(runFolder, 0o700);
-    const lock = await lockFile(join(runFolder, `nfs-${name}.lock`), { waitMs: LOCK_MS, signal });
-    if ('holder' in lock)
-      throw new VmcError('busy', `Another vmc works on ${name}: ${lock.holder}.`, 'Wait until it is done.');
-    try {
-      return await work();
-    } finally {
-      await lock.release();
-    }
+  #locked<T>(mountPoint: string, { signal }: Stoppable, work: () => Promise<T>): Promise<T> {
+    const { runFolder: folder = RUN_FOLDER } = this.#options;
+    return withMountTurn(mountPoint, { folder, waitMs: LOCK_MS, signal }, work);
   }
 }
 
