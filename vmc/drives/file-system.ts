@@ -29,12 +29,12 @@ export async function wipeSignatures(device: string): Promise<void> {
 
 const CHUNK_BYTES = 1024 * 1024;
 
-/** Makes the beginning of a device zeros again: undoes luksFormat on a device that was blank. */
-export async function zeroHeader(device: string): Promise<void> {
+/** Makes the beginning of a device zeros again, to where data begin: undoes a format of a device that was blank. */
+export async function zeroStart(device: string): Promise<void> {
   const file = await open(device, 'r+');
   try {
     const zeros = Buffer.alloc(CHUNK_BYTES);
-    for (let at = 0; at < HEADER_BYTES; at += CHUNK_BYTES) await file.write(zeros, 0, CHUNK_BYTES, at);
+    for (let at = 0; at < HEADER_BYTES + CHUNK_BYTES; at += CHUNK_BYTES) await file.write(zeros, 0, CHUNK_BYTES, at);
     await file.sync();
   } finally {
     await file.close();

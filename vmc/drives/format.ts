@@ -3,7 +3,7 @@ import { VmcError } from '../../shared/errors.ts';
 import type { CallContext } from '../../shared/rpc/method.ts';
 import type { Undo } from '../../shared/undo.ts';
 import { before } from './fault-points.ts';
-import { makeFileSystem, wipeSignatures, zeroHeader } from './file-system.ts';
+import { makeFileSystem, wipeSignatures, zeroStart } from './file-system.ts';
 import { luksClose, luksFormat, luksOpen } from './luks.ts';
 import { markWhole } from './mark-whole.ts';
 import { mappingName, mappingPath } from './names.ts';
@@ -81,7 +81,7 @@ async function takeStep(step: FormatStep, found: Observed, work: FormatWork, und
     case 'wipe-signatures':
       return wipeSignatures(device);
     case 'luks-format':
-      if (found.content === undefined) undo.add('empty the drive again', () => zeroHeader(device));
+      if (found.content === undefined) undo.add('empty the drive again', () => zeroStart(device));
       return luksFormat(device, request.key, lock);
     case 'luks-open':
       await luksOpen(driveId, device, request.key, { readOnly: false });

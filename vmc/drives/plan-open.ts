@@ -38,6 +38,10 @@ export function planOpen(observed: Observed, request: OpenRequest): OpenPlan {
   if (content === undefined)
     throw new VmcError('wrong-state', `The drive ${driveId} is blank.`, 'Format it first: connect drive format');
   if (content.kind !== 'luks')
-    throw new VmcError('wrong-state', `The drive ${driveId} is not one of vmc: it holds ${content.description}.`);
+    throw new VmcError(
+      'wrong-state',
+      `The drive ${driveId} is not one of vmc: it holds ${content.description}.`,
+      `If it was one, its header is lost; from a backup: connect drive header restore ${driveId} --confirm ${driveId}`,
+    );
   return holders.length > 0 ? 'reopen' : 'open';
 }

@@ -18,7 +18,7 @@ import {
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { run } from '../../../shared/run.ts';
-import { makeFileSystem, wipeSignatures, zeroHeader } from '../../../vmc/drives/file-system.ts';
+import { makeFileSystem, wipeSignatures, zeroStart } from '../../../vmc/drives/file-system.ts';
 import { findDevice, listDriveIds, waitForDevice } from '../../../vmc/drives/find-device.ts';
 import { describeHolders, findHolders } from '../../../vmc/drives/holders.ts';
 import { inspectContent } from '../../../vmc/drives/inspect-content.ts';
@@ -61,7 +61,7 @@ t.test('C7 LUKS2 as designed; only its key fits; the key is in no argv', async (
   for (const wrong of [key.slice(0, 31), key.slice().reverse(), new Uint8Array(32)])
     await t.rejects(checkKey(driveId, path, wrong), { code: 'wrong-key', message: new RegExp(driveId) });
 
-  await zeroHeader(path);
+  await zeroStart(path);
   t.equal(await inspectContent(path, size), undefined, 'a format that is undone leaves it blank');
 });
 
@@ -78,6 +78,11 @@ t.test('C7 blank is blank: signatures and both ends are looked at', async (t) =>
   const other = blankFile(t, size);
   writeSync(openSync(other, 'r+'), 'x', MiB - 1);
   t.match(await inspectContent(other, size), { kind: 'other' }, 'one byte in the first MiB');
+  const wiped = blankFile(t, size);
+  writeSync(openSync(wiped, 'r+'), 'x', 16 * MiB + 1024);
+  t.match(await inspectContent(wiped, size), { kind: 'other' }, 'a drive without its header: its data are there');
+  await zeroStart(wiped);
+  t.equal(await inspectContent(wiped, size), undefined, 'a format that is undone leaves it blank');
   const tiny = blankFile(t, 1000);
   t.equal(await inspectContent(tiny, 1000), undefined, 'shorter than what is read');
   await t.rejects(inspectContent(join(path, 'missing'), size), /./, 'not readable is not blank');

@@ -68,7 +68,7 @@ t.test('C7 open', async (t) => {
   t.throws(() => planOpen(mounted, { ...request, readOnly: true }), { code: 'wrong-state' });
   t.throws(() => planOpen(mounted, { ...request, mountPoint: '/mnt/other' }), { code: 'wrong-state' });
   t.throws(() => planOpen(blank, request), { code: 'wrong-state', message: /blank/, hint: /format/ });
-  t.throws(() => planOpen(foreign, request), { code: 'wrong-state', message: /ext4/ });
+  t.throws(() => planOpen(foreign, request), { code: 'wrong-state', message: /ext4/, hint: /header restore/ });
   t.throws(() => planOpen({ ...locked, holders: ['md0'] }, request), { code: 'busy', message: /md0/ });
 });
 
