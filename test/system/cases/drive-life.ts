@@ -97,11 +97,11 @@ function sharingCase(t: Test, vmSite: VmSite): void {
     await vm.request('PUT', '/file?path=/mnt/shared/notes', Buffer.from('for two'));
     await owner.connect(['drive', 'detach', 'shared']);
     await owner.connect(['drive', 'share', 'shared', 'cy', '--ro', '--fingerprint', prints.other]);
-    await t.rejects(other.connect(['drive', 'attach', 'shared', VM]), { code: 'not-found' }, 'not into VMs of others');
+    await t.rejects(other.connect(['drive', 'attach', 'shared@ada', VM]), { code: 'not-found' }, 'not into VMs that they do not reach');
     await owner.connect(['vm', 'people', 'add', VM, 'cy', '--rights', 'drives', '--fingerprint', prints.other]);
     await owner.connect(['drive', 'attach', 'shared', VM, '--ro']);
-    await t.rejects(other.connect(['drive', 'open', 'shared']), { code: 'bad-request' }, 'whose key is it?');
-    t.match(await other.connect(['drive', 'open', 'shared', '--fingerprint', prints.owner]), {
+    await t.rejects(other.connect(['drive', 'open', 'shared@ada']), { code: 'bad-request' }, 'whose key is it?');
+    t.match(await other.connect(['drive', 'open', 'shared@ada', '--fingerprint', prints.owner]), {
       state: 'mounted',
       readOnly: true,
     });
@@ -110,9 +110,9 @@ function sharingCase(t: Test, vmSite: VmSite): void {
     t.not(status, 0);
     t.match(stderr, /Read-only file system/);
     for (const refused of [
-      ['drive', 'delete', 'shared', '--confirm', driveId],
-      ['drive', 'grow', 'shared', '--size', '128MiB'],
-      ['drive', 'share', 'shared', 'ada', '--ro', '--yes'],
+      ['drive', 'delete', 'shared@ada', '--confirm', driveId],
+      ['drive', 'grow', 'shared@ada', '--size', '128MiB'],
+      ['drive', 'share', 'shared@ada', 'ada', '--ro', '--yes'],
     ])
       await t.rejects(
         other.connect(refused),
