@@ -41,8 +41,11 @@ export async function createSnapshot(
   if (!wish.freeze) return { ...(await copy(session, drive, wish)), consistency: 'power-cut' };
   return insideVm(session, drive, { vm: writer.vmId }, async ({ rpc }) => {
     const { state, readOnly } = await statusInVm(session, rpc, drive.driveId);
-    if (state !== 'mounted' || readOnly === true)
-      return { ...(await copy(session, drive, wish)), consistency: state === 'open' ? 'power-cut' : 'unused' };
+    if (state !== 'mounted' || readOnly === true) {
+      // What the VM uses in a way of its own (foreign) may be written to.
+      const isIdle = state === 'mounted' || ['absent', 'blank', 'locked'].includes(state);
+      return { ...(await copy(session, drive, wish)), consistency: isIdle ? 'unused' : 'power-cut' };
+    }
     return whileFrozen(session, rpc, drive, wish);
   });
 }

@@ -42,6 +42,9 @@ t.test('a mounted drive is frozen until the copying begins, and no longer', asyn
 t.test('what was not at rest is not called so', async (t) => {
   const driveId = await scene.drive('moving');
   t.match(await snapshot('moving'), { consistency: 'unused' }, 'closed');
+  vm.disks.set(driveId, { state: 'foreign' });
+  t.match(await snapshot('moving'), { consistency: 'power-cut' }, 'something of the VM itself has it');
+  vm.disks.set(driveId, { state: 'locked' });
   await ada.ok('drive', 'open', 'moving');
   const { thaws } = vm.disks;
   t.match(await snapshot('moving', '--no-freeze'), { consistency: 'power-cut' });
