@@ -156,7 +156,7 @@ const rowOf = (it: DriveStatus): string[] => [
   it.sizeBytes === undefined ? '' : humanBytes(it.sizeBytes),
   it.freeBytes === undefined ? '' : humanBytes(it.freeBytes),
   it.fileSystem ?? '',
-  `${it.mountPoint ?? ''}${it.readOnly === true ? ' (read-only)' : ''}`,
+  it.problem ?? `${it.mountPoint ?? ''}${it.readOnly === true ? ' (read-only)' : ''}`,
 ];
 
 async function open(config: string, deps: CliDeps): Promise<Drives> {

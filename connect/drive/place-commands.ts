@@ -64,8 +64,8 @@ async function detach(session: Session, drive: Drive, wantedVm: string | undefin
   const atHost = () => ask(session, routes.driveDetach, { params: { driveId }, body: { vmId: vm.vmId } }, HOST_WORK_MS);
   if (!isUp(vm)) return atHost();
   return withControl(session, vm, async (rpc) => {
-    const { state } = await statusInVm(session, rpc, driveId);
-    if (state === 'open' || state === 'mounted') await closeDrive(session, rpc, driveId);
+    const { state, problem } = await statusInVm(session, rpc, driveId);
+    if (state === 'open' || state === 'mounted' || problem !== undefined) await closeDrive(session, rpc, driveId);
     const detached = await atHost();
     await seeItGone(session, rpc, drive, vm.name);
     return detached;

@@ -96,6 +96,7 @@ export function infoText(info: DriveInfo): string {
 }
 
 function statusText(status: DriveStatus): string {
+  if (status.problem !== undefined) return `cannot be looked at: ${status.problem}`;
   const where = status.mountPoint === undefined ? '' : ` at ${status.mountPoint}`;
   const how = [
     ...(status.fileSystem === undefined ? [] : [status.fileSystem]),

@@ -28,6 +28,8 @@ export const driveStatusSchema = z.object({
   weeklyTrim: z.boolean().optional(),
   /** Writers wait until then at most: Unix time in milliseconds, by the VM's clock. */
   frozenUntil: z.number().int().optional(),
+  /** In a list: it could not be looked at, and why. Nothing else that is said of it counts. */
+  problem: z.string().max(600).optional(),
   /** In the answer of drive.open, when the file system was not left in order before. */
   check: z
     .object({

@@ -1,7 +1,8 @@
 /** Drives in this VM (requirement C7): what is there, and each thing that is done to one. One at a time for each drive. */
 import { join } from 'node:path';
 import { type DriveStatus, fileSystemSchema } from '../../shared/api/drive.ts';
-import { VmcError } from '../../shared/errors.ts';
+import { publicError, VmcError } from '../../shared/errors.ts';
+import { printable } from '../../shared/printable.ts';
 import type { CallContext } from '../../shared/rpc/method.ts';
 import type { Check, CheckRequest } from './check-file-system.ts';
 import { unmountAndLock } from './close.ts';
@@ -75,9 +76,11 @@ export class Drives {
     this.keys = new DriveKeys({ turns, clock: options.clock });
   }
 
+  /** One that cannot be looked at, as its disk fails, does not hide the others. */
   async list(): Promise<DriveStatus[]> {
     const all: DriveStatus[] = [];
-    for (const driveId of await listDriveIds()) all.push(await this.status(driveId));
+    for (const driveId of await listDriveIds())
+      all.push(await this.status(driveId).catch((error: unknown) => notSeen(driveId, error)));
     return all;
   }
 
@@ -168,7 +171,8 @@ export class Drives {
   /** Every drive that is mounted read-write, unless people have switched that off; one that fails does not stop the others. */
   async trimAll(context: Context): Promise<Trimmed[]> {
     const done: Trimmed[] = [];
-    for (const { driveId, state, readOnly, weeklyTrim } of await this.list()) {
+    for (const { driveId, state, readOnly, weeklyTrim, problem } of await this.list()) {
+      if (problem !== undefined) done.push({ driveId, error: new VmcError('command-failed', problem) });
       if (state !== 'mounted' || readOnly === true || weeklyTrim !== true) continue;
       try {
         done.push({ driveId, trimmedBytes: await this.trim(driveId, context) });
@@ -222,4 +226,11 @@ export class Drives {
     if (!known.success) throw new VmcError('wrong-state', `The drive ${driveId} was mounted by hand: ${fileSystem}.`);
     return { mountPoint, fileSystem: known.data };
   }
+}
+
+function notSeen(driveId: string, error: unknown): DriveStatus {
+  const errno = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  const problem =
+    error instanceof VmcError || errno === undefined ? publicError(error).message : `Its disk cannot be read: ${errno}`;
+  return { driveId, state: 'foreign', problem: printable(problem).slice(0, 600) };
 }

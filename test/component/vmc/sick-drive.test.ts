@@ -1,0 +1,49 @@
+/** A drive that cannot be looked at, in a /dev of the test's own: it hides no other one, and keeps none from its trim. */
+import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import { run } from '../../../shared/run.ts';
+import { Drives } from '../../../vmc/drives/drives.ts';
+
+const MARK = 'VMC_TEST_OWN_DEV';
+const sick = 'drv0123456789abcdef';
+const gone = 'drvffffffffffffffff';
+
+async function tests(): Promise<void> {
+  const dev = t.testdir();
+  const command = (file: string, ...args: string[]) => run({ file, args, timeoutMs: 10_000 });
+  const byId = join(dev, 'disk/by-id');
+  mkdirSync(byId, { recursive: true });
+  // Any disk of this machine, twice: of two that claim one id none is opened.
+  const [disk] = readdirSync('/sys/class/block');
+  const [major = '', minor = ''] = readFileSync(`/sys/class/block/${disk}/dev`, 'utf8').trim().split(':');
+  for (const name of ['sdx', 'sdy']) {
+    await command('mknod', join(dev, name), 'b', major, minor);
+    symlinkSync(`../../${name}`, join(byId, `scsi-0QEMU_${name}_${sick}`));
+  }
+  symlinkSync('../../sdz', join(byId, `scsi-0QEMU_QEMU_HARDDISK_${gone}`));
+  await command('mknod', '-m', '666', join(dev, 'null'), 'c', '1', '3');
+  await command('mount', '--bind', dev, '/dev');
+
+  const drives = new Drives({
+    ...{ mountRoot: t.testdirName, stateDir: t.testdirName, peopleGid: async () => 0, clock: Date.now },
+    onUndoFailed: (what) => t.fail(what),
+  });
+  t.match(await drives.list(), [
+    { driveId: sick, state: 'foreign', problem: /Two disks say that they are/ },
+    { driveId: gone, state: 'absent', problem: undefined },
+  ]);
+  t.match(await drives.trimAll({ progress: () => {}, signal: new AbortController().signal }), [
+    { driveId: sick, error: { code: 'command-failed', message: /Two disks/ } },
+  ]);
+}
+
+if (process.env[MARK] === undefined)
+  await t.spawn(
+    'unshare',
+    ['--mount', process.execPath, fileURLToPath(import.meta.url)],
+    { env: { ...process.env, [MARK]: '1', TAP: '1' } },
+    'with a /dev of its own',
+  );
+else await tests();
