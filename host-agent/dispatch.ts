@@ -6,7 +6,7 @@ import type { Handle } from '../shared/rpc/peer.ts';
 import { checkDrive } from './drives/check.ts';
 import { convertDrive } from './drives/convert.ts';
 import { deleteDrive } from './drives/delete.ts';
-import { driveInfo } from './drives/drives.ts';
+import { driveInfo } from './drives/info.ts';
 import { createDrive } from './drives/make.ts';
 import { resizeDrive } from './drives/resize.ts';
 import type { Host } from './host.ts';

@@ -1,11 +1,10 @@
 /** raw to qcow2 and back. The old file goes only when the new one has been compared with it: it may be somebody's only copy. */
-import { stat } from 'node:fs/promises';
 import type { DriveFile } from '../../shared/agent-api/index.ts';
 import { VmcError } from '../../shared/errors.ts';
 import type { Host } from '../host.ts';
 import type { DriveRecord } from '../state/records.ts';
 import { describeDrive, drivePath, requireDetached, requireDriveFile } from './drives.ts';
-import { allocatedBytes, makeFile } from './pool.ts';
+import { allocatedBytes, fingerprint, makeFile } from './pool.ts';
 import { requirePool } from './pool-marker.ts';
 import { beginWithSpace } from './pool-space.ts';
 import { copyImage, type Format, imageInfo, requireUnused, sameContent, type Work } from './qemu-img.ts';
@@ -51,7 +50,7 @@ export function convertDrive(host: Host, driveId: string, format: Format, work: 
         throw new VmcError('busy', `Drive ${driveId} was written to meanwhile. It is as it was.`, 'Try again.');
       if (work.signal?.aborted === true) throw new VmcError('cancelled', `Converting ${driveId} was cancelled.`);
       await host.step('drive.convert:record');
-      const switched: DriveRecord = { ...begun, format };
+      const switched: DriveRecord = { ...begun, format, pending: { what: 'convert', format, claimBytes, old: before } };
       await host.drives.put(driveId, switched);
       latest = switched;
       await host.step('drive.convert:old');
@@ -63,10 +62,4 @@ export function convertDrive(host: Host, driveId: string, format: Format, work: 
     const done = await settle(host, latest);
     return describeDrive(host, done ?? latest, []);
   });
-}
-
-/** Changes with every write to the file. */
-async function fingerprint(path: string): Promise<string> {
-  const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
-  return [ino, size, mtimeNs, ctimeNs].join(' ');
 }

@@ -11,13 +11,6 @@ import { imageInfo } from './qemu-img.ts';
 export const drivePath = (host: Host, drive: Pick<DriveRecord, 'driveId' | 'format'>): string =>
   join(host.config.pools.drives, `${drive.driveId}.${drive.format}`);
 
-/** @throws VmcError 'not-found', 'libvirt-down'. */
-export async function driveInfo(host: Host, driveId: string): Promise<DriveFile> {
-  const record = await requireDrive(host, driveId);
-  const holders = holdersOf(await inspectAllDomains(host.virsh), driveId, drivePath(host, record));
-  return describeDrive(host, record, holders);
-}
-
 /** @throws VmcError 'libvirt-down'. */
 export async function listDrives(host: Host): Promise<DriveFile[]> {
   const [records, domains] = await Promise.all([host.drives.list(), inspectAllDomains(host.virsh)]);

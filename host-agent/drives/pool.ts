@@ -35,6 +35,12 @@ export async function allocatedBytes(path: string): Promise<number | undefined> 
   }
 }
 
+/** Changes with every write to the file. */
+export async function fingerprint(path: string): Promise<string> {
+  const { ino, size, mtimeNs, ctimeNs } = await stat(path, { bigint: true });
+  return [ino, size, mtimeNs, ctimeNs].join(' ');
+}
+
 /**
  * Makes `path` with `make`, which writes to a temporary name beside it: a crash leaves nothing by the real name.
  * @throws VmcError 'already-exists' rather than replace a file.

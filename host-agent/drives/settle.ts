@@ -7,9 +7,9 @@ import { VmcError } from '../../shared/errors.ts';
 import type { Host } from '../host.ts';
 import type { DriveRecord } from '../state/records.ts';
 import { drivePath } from './drives.ts';
-import { allocatedBytes, removeFile, temporaryFiles } from './pool.ts';
+import { allocatedBytes, fingerprint, removeFile, temporaryFiles } from './pool.ts';
 import { requirePool } from './pool-marker.ts';
-import { growImage, imageInfo } from './qemu-img.ts';
+import { growImage, imageInfo, requireUnused } from './qemu-img.ts';
 
 /** The drive's record, with nothing pending. The caller holds the drive's lock. @throws VmcError 'not-found', 'wrong-state' (pool). */
 export async function requireSettled(host: Host, driveId: string): Promise<DriveRecord> {
@@ -35,7 +35,7 @@ export async function settle(host: Host, record: DriveRecord): Promise<DriveReco
     case 'create':
       return (await allocatedBytes(path)) === undefined ? drop(host, record) : keep(host, rest);
     case 'delete':
-      await removeFile(path);
+      await removeUnused(path);
       return drop(host, record);
     case 'resize': {
       const { sizeBytes } = await imageInfo(path, record.format);
@@ -49,10 +49,26 @@ export async function settle(host: Host, record: DriveRecord): Promise<DriveReco
       // A record without the file it names would take the last copy with it.
       if ((await allocatedBytes(path)) === undefined)
         throw new VmcError('bad-data', `The file of drive ${record.driveId} is missing: ${path}.`, 'Restore it.');
-      await removeFile(drivePath(host, { driveId: record.driveId, format: other }));
+      await removeUnused(drivePath(host, { driveId: record.driveId, format: other }), pending.old);
       return keep(host, rest);
     }
   }
+}
+
+/**
+ * In a shared pool another host may have taken the file over since this was begun.
+ * @param was its fingerprint then, if that counts. @throws VmcError 'busy', 'bad-data' when it was written to since.
+ */
+async function removeUnused(path: string, was?: string): Promise<void> {
+  if ((await allocatedBytes(path)) === undefined) return;
+  await requireUnused(path);
+  if (was !== undefined && (await fingerprint(path)) !== was)
+    throw new VmcError(
+      'bad-data',
+      `${path} was written to after it had been converted.`,
+      'See which of the two files is newer, and move this one away.',
+    );
+  await removeFile(path);
 }
 
 async function keep(host: Host, record: DriveRecord): Promise<DriveRecord> {

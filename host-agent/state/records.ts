@@ -28,7 +28,13 @@ const pendingSchema = z.discriminatedUnion('what', [
   z.strictObject({ what: z.literal('create'), ...claim }),
   z.strictObject({ what: z.literal('resize'), sizeBytes: driveSizeSchema, ...claim }),
   /** The other format's file is to go once the record names this one; before, this one is. */
-  z.strictObject({ what: z.literal('convert'), format: driveFormatSchema, ...claim }),
+  z.strictObject({
+    what: z.literal('convert'),
+    format: driveFormatSchema,
+    /** Fingerprint of the other file when the record was switched: written to since, it does not go. */
+    old: z.string().optional(),
+    ...claim,
+  }),
   z.strictObject({ what: z.literal('delete') }),
 ]);
 

@@ -1,7 +1,9 @@
 /** Two hosts with one drives folder. The file's own lock, which QEMU takes, decides between them. */
-import { readdir } from 'node:fs/promises';
+import { readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
 import t from 'tap';
 import * as z from 'zod';
+import { run } from '../../../shared/run.ts';
 import { bootstrapFor, makeHostBox } from './support/host-box.ts';
 import { refusalOf } from './support/refusal.ts';
 
@@ -89,6 +91,45 @@ t.test('a pool that two hosts share', async (t) => {
     t.strictSame(await two.json(['reconcile']), []);
     t.ok((await readdir(one.drives)).includes(temporary));
     t.match(JSON.stringify(await one.json(['reconcile'])), `${A}-root`);
+  });
+
+  /** Begun by the one and cut short there; meanwhile the other has taken the drive over, and its VM has it. */
+  const cutShortAndAway = async (n: number, verb: string, point: string) => {
+    const id = `drv${String(n).padStart(16, '0')}`;
+    await one.json(['drive', 'create', '16MiB', '--id', id, '--format', 'raw']);
+    const script = 'test/component/host-agent/support/create-until.ts';
+    const { exitCode, stderr } = await one.node(script, [one.config, point, verb, id]);
+    t.equal(exitCode, null, `${point} was reached${stderr}`);
+    await two.json(['drive', 'adopt', id, '--format', 'raw', '--confirm', id]);
+    await two.json(['drive', 'attach', id, B]);
+    return { id, raw: `${id}.raw` };
+  };
+  const there = async (name: string) => (await readdir(one.drives)).includes(name);
+
+  await t.test('H9: a file that the one was about to remove stays while the other uses it', async (t) => {
+    const { id, raw } = await cutShortAndAway(2, 'drive-delete', 'drive.delete:file');
+    t.match(await one.json(['reconcile']), [{ outcome: 'reported', what: /deleting.*is in use/ }]);
+    t.match(await refusalOf(one, ['drive', 'info', id]), { code: 'busy' });
+    t.ok(await there(raw));
+    await two.json(['drive', 'detach', id, B]);
+    t.match(await refusalOf(one, ['drive', 'info', id]), { code: 'not-found' }, 'what was begun is ended first');
+    t.notOk(await there(raw));
+    await two.json(['reconcile']);
+  });
+
+  await t.test('H9: what the other has written since the one converted it is not removed', async (t) => {
+    const { id, raw } = await cutShortAndAway(3, 'drive-convert', 'drive.convert:old');
+    t.match(await one.json(['reconcile']), [{ outcome: 'reported', what: /converting.*is in use/ }]);
+    await two.json(['drive', 'detach', id, B]);
+    const path = join(one.drives, raw);
+    await run({ file: 'qemu-io', args: ['-f', 'raw', '-c', 'write -P 7 1M 64k', path], timeoutMs: 20_000 });
+    t.match(await one.json(['reconcile']), [{ outcome: 'reported', what: /converting.*was written to/ }]);
+    t.match(await refusalOf(one, ['drive', 'attach', id, A]), { code: 'bad-data', hint: /move/ });
+    t.ok(await there(raw));
+    await rename(path, join(one.folder, raw));
+    t.match(await one.json(['drive', 'info', id]), { format: 'qcow2' }, 'a person has decided');
+    await one.json(['drive', 'delete', id, '--confirm', id]);
+    await two.json(['reconcile']);
   });
 
   await t.test('grown and deleted by the one, it is so for the other', async (t) => {
