@@ -10,6 +10,7 @@ import type { VmRow } from '../store/vms.ts';
 import { driveKey, type MachineDeps, reachableVm, vmKey } from './deps.ts';
 import { describeDrive } from './describe.ts';
 import { type Access, ownDrive, requireMode, sharedDrive } from './drive-access.ts';
+import { settleFile } from './drive-file.ts';
 import { addDrive, makingFile } from './make-drive.ts';
 import { pickHostForDrive } from './pick-host.ts';
 import { mayReach } from './reach.ts';
@@ -19,7 +20,7 @@ import { ignoreAbsent } from './vm-handlers.ts';
 
 /** A guest that boots or is busy takes its time to let a disk go. */
 const DETACH_TIMEOUT_MS = 300_000;
-/** Others than its owner may attach drives to a VM. */
+/** Others than its owner may attach drives to a VM, up to half of these. */
 const MAX_PER_VM = 200;
 
 type DriveHandlers = Pick<
@@ -80,13 +81,15 @@ export function driveHandlers(deps: MachineDeps): DriveHandlers {
       requireMode(drive, access, readOnly);
       reachableVm(store, account, vmId);
       await jobs.whenIdle([driveKey(driveId), vmKey(vmId)], async () => {
+        await settleBeforeMove(deps, driveId, vmId);
         // Looked at again, and reserved, without a pause: what was taken back meanwhile is not given.
         const { drive, access } = sharedDrive(store, account, driveId);
         requireMode(drive, access, readOnly);
         const vm = reachableVm(store, account, vmId);
         checkFit(deps, drive, vm);
-        if (store.attachments.ofVm(vmId).length >= MAX_PER_VM)
-          throw new VmcError('limit', `The VM ${vm.name} has ${MAX_PER_VM} drives.`, 'Detach one.');
+        const most = vm.ownerId === account.userId ? MAX_PER_VM : MAX_PER_VM / 2;
+        if (store.attachments.ofVm(vmId).length >= most)
+          throw new VmcError('limit', `The VM ${vm.name} has ${most} drives or more.`, 'Detach one.');
         const inTheWay = store.attachments.reserve(driveId, vmId, readOnly);
         if (inTheWay !== undefined) throw alreadyAttached(deps, account, drive, inTheWay);
         // Another host than the one that made the file has no record of it.
@@ -129,12 +132,27 @@ export function driveHandlers(deps: MachineDeps): DriveHandlers {
       await jobs.whenIdle(driveKey(driveId), async () => {
         const drive = ownDrive(store, account, driveId);
         requireDetached(deps, account, drive);
-        await ignoreAbsent(links.call(drive.hostId, agentMethods.driveDelete, { driveId }));
+        store.drives.setUnsure(driveId);
+        try {
+          await ignoreAbsent(links.call(drive.hostId, agentMethods.driveDelete, { driveId }));
+        } catch (error) {
+          await settleFile(deps, drive).catch(() => {});
+          throw error;
+        }
         store.drives.remove(driveId);
       });
       return {};
     },
   };
+}
+
+/**
+ * What was begun with its file and not answered, its own host ends: that would take the file from under another host.
+ * The caller holds the drive's lock. @throws what the drive's host answers.
+ */
+async function settleBeforeMove(deps: MachineDeps, driveId: string, vmId: string): Promise<void> {
+  const drive = deps.store.drives.get(driveId);
+  if (drive?.unsure === 1 && drive.hostId !== deps.store.vms.get(vmId)?.hostId) await settleFile(deps, drive);
 }
 
 /** @throws VmcError 'busy'. */

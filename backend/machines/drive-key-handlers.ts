@@ -34,18 +34,21 @@ export function driveKeyHandlers({ store }: MachineDeps): KeyHandlers {
   return {
     async drivePutKey({ params: { driveId }, body: { wrappedKey } }, { account }) {
       ownDrive(store, account, driveId);
-      if (!driveKeys.put(driveId, account.userId, bytes(wrappedKey)))
-        throw new VmcError(
-          'already-exists',
-          'Another key is stored for this drive already, and it is not replaced: the data would be lost.',
-          'Make a new drive, or open this one with the key it has.',
-        );
+      store.transaction(() => {
+        if (!driveKeys.put(driveId, account.userId, wrappedKey))
+          throw new VmcError(
+            'already-exists',
+            'Another key is stored for this drive already, and it is not replaced: the data would be lost.',
+            'Make a new drive, or open this one with the key it has.',
+          );
+        store.snapshots.addKey(driveId, wrappedKey);
+      });
       return {};
     },
 
     async driveKeyStage({ params: { driveId }, body }, { account }) {
       const drive = ownDrive(store, account, driveId);
-      const keys = body.keys.map(({ userId, wrappedKey }) => ({ userId, wrappedKey: bytes(wrappedKey) }));
+      const { keys } = body;
       requireEverybody(drive, keys);
       store.transaction(() => {
         if (driveKeys.get(driveId, drive.ownerId) === undefined)
@@ -61,7 +64,7 @@ export function driveKeyHandlers({ store }: MachineDeps): KeyHandlers {
 
     async driveKeyCommit({ params: { driveId }, body }, { account }) {
       const { ownerId, name } = ownDrive(store, account, driveId);
-      const meant = bytes(body.wrappedKey);
+      const meant = body.wrappedKey;
       store.transaction(() => {
         if (isSame(driveKeys.getNext(driveId, ownerId), meant)) driveKeys.commit(driveId);
         else if (!isSame(driveKeys.get(driveId, ownerId), meant))
@@ -76,7 +79,7 @@ export function driveKeyHandlers({ store }: MachineDeps): KeyHandlers {
 
     async driveKeyForget({ params: { driveId }, body }, { account }) {
       const drive = ownDrive(store, account, driveId);
-      const meant = bytes(body.wrappedKey);
+      const meant = body.wrappedKey;
       store.transaction(() => {
         const next = driveKeys.getNext(driveId, drive.ownerId);
         if (isSame(next, meant)) driveKeys.forget(driveId);
@@ -89,6 +92,5 @@ export function driveKeyHandlers({ store }: MachineDeps): KeyHandlers {
   };
 }
 
-const bytes = (base64: string): Uint8Array => new Uint8Array(Buffer.from(base64, 'base64'));
 const isSame = (stored: Uint8Array | undefined, meant: Uint8Array): boolean =>
   stored !== undefined && equalBytes(stored, meant);

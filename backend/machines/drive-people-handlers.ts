@@ -1,15 +1,15 @@
 /** With whom a drive is shared: its owner wraps its key for them, and says whether they may write. */
 import { VmcError } from '../../shared/errors.ts';
+import { STAGED_KEYS_MAX } from '../../shared/rest-api/drive-people.ts';
 import type { Handlers } from '../rest/handler.ts';
 import type { DriveRow } from '../store/drives.ts';
 import type { MachineDeps } from './deps.ts';
 import { ownDrive, sharedDrive } from './drive-access.ts';
 import { mayReach } from './reach.ts';
 
-/** Of one drive: as many next keys, with the owner's, as one change of key takes. */
-const MAX_PEOPLE = 255;
-/** With one person: they can leave each. */
-const MAX_SHARED_WITH = 500;
+const MAX_PEOPLE = STAGED_KEYS_MAX - 1;
+/** With one person, who can leave each. With two envelopes each, all of them and their own fit into one answer. */
+const MAX_SHARED_WITH = 200;
 
 type PeopleHandlers = Pick<Handlers, 'drivePeople' | 'driveShare' | 'driveUnshare'>;
 
@@ -59,7 +59,7 @@ export function drivePeopleHandlers({ store, now }: MachineDeps): PeopleHandlers
         }
         if (access === 'ro') requireNotAway(drive, userId, (readOnly) => !readOnly);
         store.driveShares.put({ driveId, userId, access, since: now() });
-        store.driveKeys.share(driveId, userId, new Uint8Array(Buffer.from(wrappedKey, 'base64')));
+        store.driveKeys.share(driveId, userId, wrappedKey);
       });
       return {};
     },

@@ -54,7 +54,7 @@ export function snapshotStore(db: Database) {
         const { snapshotId, driveId, ownerId } = row;
         addKeys.run({ snapshotId, driveId, ownerId });
       }),
-    /** The owner changes the drive's key: it may be the one in a snapshot that is being taken. */
+    /** The owner stores or changes the drive's key: it may be the one in a snapshot that is being taken. */
     addKey: (driveId: string, wrappedKey: Uint8Array): void => void addKey.run({ driveId, wrappedKey }),
     get(snapshotId: string): SnapshotRow | undefined {
       const row = get.get(snapshotId) as Row | undefined;

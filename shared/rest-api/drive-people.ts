@@ -6,8 +6,11 @@ import { defineRoute, none } from './route.ts';
 const byDrive = z.strictObject({ driveId: driveIdSchema });
 const byPerson = byDrive.extend({ userId: userIdSchema });
 
-/** A key envelope: connect/drive/key-envelope.ts, docs/protocol.md. */
-export const wrappedKeySchema = z.base64().min(4).max(5464);
+const WRAPPED_KEY_MAX_BYTES = 4096;
+/** The owner's, and those of everybody with whom a drive may be shared. */
+export const STAGED_KEYS_MAX = 256;
+/** A key envelope: connect/drive/key-envelope.ts, docs/protocol.md. The same bounds wherever it comes and goes: one that were stored and not readable would spoil the whole list that it is in. */
+export const wrappedKeySchema = base64Schema(1, WRAPPED_KEY_MAX_BYTES);
 /** ro: may attach it read-only · rw: may attach it either way */
 export const driveAccessSchema = z.enum(['ro', 'rw']);
 export type DriveAccess = z.output<typeof driveAccessSchema>;
@@ -72,9 +75,10 @@ export const drivePeopleRoutes = {
       keys: z
         .array(z.strictObject({ userId: userIdSchema, wrappedKey: wrappedKeySchema }))
         .min(1)
-        .max(256),
+        .max(STAGED_KEYS_MAX),
     }),
     result: z.object({}),
+    maxBodyBytes: STAGED_KEYS_MAX * (Math.ceil(WRAPPED_KEY_MAX_BYTES / 3) * 4 + 128),
   }),
   /** Once the drive opens with the next key: it becomes the present one, and the one before is forgotten. Repeating it is fine. Refused for a change that was given up. */
   driveKeyCommit: defineRoute({

@@ -19,6 +19,7 @@ import {
   vmIdSchema,
 } from '../names.ts';
 import { TICKET_BYTES } from '../relay/ticket.ts';
+import { wrappedKeySchema } from './drive-people.ts';
 import { jobSchema } from './jobs.ts';
 import { defineRoute, none } from './route.ts';
 import { MAX_RELAYS, relaySchema, vmEnrol, vmPass } from './vm-enrol.ts';
@@ -72,14 +73,14 @@ export const driveSchema = z.object({
   /** One read-write, or any number read-only. Who is not its owner sees those at VMs that they reach. */
   attachments: z.array(z.object({ vmId: vmIdSchema, readOnly: z.boolean() })).default([]),
   /** The drive's key: on a device wrapped to the asking person's public keys, and signed by them (docs/protocol.md, stored drive keys). */
-  wrappedKey: base64Schema(1, 4096).optional(),
+  wrappedKey: wrappedKeySchema.optional(),
   /** While a change of key is open: the drive opens with this one or with `wrappedKey`, or with both. */
-  nextWrappedKey: base64Schema(1, 4096).optional(),
+  nextWrappedKey: wrappedKeySchema.optional(),
   /**
    * Of a drive that was restored: the owner's envelopes of the drive that the snapshot was taken of, as they were then and
    * made out to its id. One of them has the key; `drivePutKey` takes it, wrapped anew for this drive.
    */
-  restored: z.object({ driveId: driveIdSchema, wrappedKeys: z.array(base64Schema(1, 4096)) }).optional(),
+  restored: z.object({ driveId: driveIdSchema, wrappedKeys: z.array(wrappedKeySchema) }).optional(),
   /** Of the account that made the drive, and signs the keys of everybody it shares it with. */
   ownerName: nameSchema.optional(),
   /** What the asking person may: owner: all · rw, ro: it was shared with them */
@@ -252,7 +253,7 @@ export const machineRoutes = {
     summary: "Store the drive's key, wrapped to the caller's own public keys; once",
     auth: 'user',
     params: driveParam,
-    body: z.strictObject({ wrappedKey: z.base64().min(4).max(5464) }),
+    body: z.strictObject({ wrappedKey: wrappedKeySchema }),
     result: z.object({}),
   }),
   driveUsage: defineRoute({

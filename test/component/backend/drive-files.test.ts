@@ -111,6 +111,23 @@ t.test('a link that is cut: the outcome is not known, and settled when the host 
   await until(async () => (await get(alice, driveId)).sizeBytes === 2 ** 31);
 });
 
+t.test('one drive that its host cannot tell of is not in the way of the others', async (t) => {
+  const it = await agentScene(t);
+  const { fixture, admin, alice, agent, hostId } = it;
+  const drives = [it.driveId, await fixture.drive(alice, 'second')];
+  const link = async () => {
+    agent.failNext.set('drive.info', new VmcError('bad-data', 'Its file is missing.'));
+    await fixture.linkAgent(admin, agent, hostId);
+    await until(() => !agent.failNext.has('drive.info'));
+  };
+  for (const driveId of drives) {
+    agent.cutNext.add('drive.convert');
+    await followed(alice, await convert(alice, driveId));
+    await link();
+  }
+  await until(async () => (await Promise.all(drives.map((it) => get(alice, it)))).some((it) => it.format === 'raw'));
+});
+
 t.test('a backend that stops while a job works: who waits is answered, and the drive is settled after', async (t) => {
   const it = await agentScene(t);
   const { fixture, admin, alice, agent, hostId, driveId } = it;

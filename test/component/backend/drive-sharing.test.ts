@@ -89,6 +89,30 @@ t.test('what is in use out of its owner’s reach is not taken back; they take t
   t.strictSame((await bob.client.call(routes.driveList, { params: {}, body: {} })).drives, [], 'anybody may leave');
 });
 
+t.test('what somebody shares is never so large that who is given it cannot read their list', async (t) => {
+  const { alice, bob, driveId } = await withBob(t);
+  await put(alice, driveId, 1);
+  const shareBytes = (n: number) => {
+    const wrappedKey = toBase64(new Uint8Array(n));
+    return alice.client.call(routes.driveShare, {
+      params: { driveId, userId: bob.userId },
+      body: { access: 'ro', wrappedKey },
+    });
+  };
+  await t.rejects(shareBytes(4097), { code: 'bad-request' });
+  await shareBytes(4096);
+  t.equal((await bob.client.call(routes.driveList, { params: {}, body: {} })).drives.length, 1);
+});
+
+t.test('people who were added to a VM leave its owner half of its places', async (t) => {
+  const { fixture, agent, alice, bob, vmId, driveId } = await withBob(t);
+  await fixture.enrol(agent, vmId);
+  await alice.client.call(routes.vmPersonPut, { params: { vmId, userId: bob.userId }, body: { mayInvite: false } });
+  for (let n = 0; n < 100; n++) await attach(bob, await fixture.drive(bob, `d${n}`), vmId);
+  await t.rejects(attach(bob, await fixture.drive(bob, 'last'), vmId), { code: 'limit' });
+  await attach(alice, driveId, vmId);
+});
+
 t.test('taken back while an attach waits: it is not attached', async (t) => {
   const { alice, agent, bob, bobsVm, driveId } = await withBob(t);
   await put(alice, driveId, 1);
@@ -240,3 +264,15 @@ function statusOfUpload(url: string, driveId: string): Promise<number> {
     sent.flushHeaders();
   });
 }
+
+t.test('a change of key for as many people as there may be fits into its request', async (t) => {
+  const { alice, driveId } = await withBob(t);
+  await put(alice, driveId, 1);
+  const wrappedKey = toBase64(new Uint8Array(4096));
+  const keys = Array.from({ length: 256 }, (_, n) => ({
+    userId: `user-${String(n).padStart(12, '0')}`,
+    wrappedKey,
+  }));
+  const staged = alice.client.call(routes.driveKeyStage, { params: { driveId }, body: { keys } });
+  await t.rejects(staged, { code: 'bad-request', message: /everybody with whom the drive is shared/ });
+});

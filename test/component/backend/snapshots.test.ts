@@ -174,3 +174,52 @@ t.test('H3: hosts that share a folder of drives: attached on either, to write on
   const race = await Promise.allSettled([attach(vmId), attach(far.vmId), attach(vmId), attach(far.vmId)]);
   t.equal(race.filter((it) => it.status === 'fulfilled').length, 1);
 });
+
+t.test('a key that is stored while a snapshot is taken stays with it', async (t) => {
+  const { alice, agent, driveId } = await agentScene(t);
+  const gate = Promise.withResolvers<void>();
+  agent.workNext.set('snapshot.create', gate.promise);
+  const job = await create(alice, driveId);
+  await until(() => !agent.workNext.has('snapshot.create'));
+  await putKey(alice, driveId, 1);
+  gate.resolve();
+  await ended(alice, job);
+  await erase(alice, driveId);
+  const { drive } = await restore(alice, job.target, 'back');
+  t.strictSame(
+    drive.restored?.wrappedKeys.map((it) => it[0]),
+    [1],
+  );
+});
+
+t.test('H3: a drive whose host has not said how it is goes to no other host', async (t) => {
+  const { fixture, admin, alice, agent, hostId, driveId } = await agentScene(t);
+  const other = await fixture.host(admin, 'second');
+  for (const it of [agent, other.agent]) {
+    it.poolId = 'one-folder';
+    await it.report();
+  }
+  const far = await alice.client.call(routes.vmCreate, {
+    params: {},
+    body: { name: 'far', image: 'debian-12', hostId: other.hostId },
+  });
+  const attach = () =>
+    alice.client.call(routes.driveAttach, { params: { driveId }, body: { vmId: far.vmId, readOnly: false } });
+  agent.cutNext.add('drive.convert');
+  const body = { format: 'raw' as const };
+  const job = await alice.client.call(routes.driveConvert, { params: { driveId }, body });
+  t.match(await ended(alice, job), { error: { code: 'outcome-unknown' } });
+  await t.rejects(attach(), { code: 'unreachable' });
+  t.notOk(other.agent.calls.includes('drive.attach'));
+  await fixture.linkAgent(admin, agent, hostId);
+  await attach();
+  t.match(other.agent.asked.findLast((it) => it.method === 'drive.attach')?.params, { format: 'raw' });
+  await alice.client.call(routes.driveDetach, { params: { driveId }, body: {} });
+  agent.cutNext.add('drive.delete');
+  await t.rejects(erase(alice, driveId), { code: 'channel-closed' });
+  await t.rejects(attach(), { code: 'unreachable' }, 'it may be going');
+  await fixture.linkAgent(admin, agent, hostId);
+  await t.rejects(attach(), { code: 'not-found' });
+  await erase(alice, driveId);
+  t.equal(other.agent.calls.filter((it) => it === 'drive.attach').length, 1);
+});
