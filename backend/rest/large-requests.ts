@@ -6,17 +6,29 @@ const MAX_LARGE = 8;
 const MAX_MS = 120_000;
 
 export class LargeRequests {
-  readonly #people = new Set<string>();
+  readonly #people = new Map<string, NodeJS.Timeout>();
+  readonly #maxMs: number;
 
-  /** @param cut ends one that takes too long. @returns to be called at its end. @throws VmcError 'limit'. */
+  constructor(maxMs = MAX_MS) {
+    this.#maxMs = maxMs;
+  }
+
+  /**
+   * @param cut ends one that takes too long. @returns to be called at its end; the end of one whose connection closed
+   * while it waited behind another is never told, and comes with its time. @throws VmcError 'limit'.
+   */
   enter(userId: string, cut: () => void): () => void {
     if (this.#people.has(userId) || this.#people.size >= MAX_LARGE)
       throw new VmcError('limit', 'Too many large requests are under way.', 'Try again in a while.');
-    this.#people.add(userId);
-    const timer = setTimeout(cut, MAX_MS);
-    return () => {
+    const leave = () => {
       clearTimeout(timer);
-      this.#people.delete(userId);
+      if (this.#people.get(userId) === timer) this.#people.delete(userId);
     };
+    const timer = setTimeout(() => {
+      leave();
+      cut();
+    }, this.#maxMs);
+    this.#people.set(userId, timer);
+    return leave;
   }
 }
