@@ -8,6 +8,7 @@ import { isErrno } from '../../shared/files.ts';
 import { printable } from '../../shared/printable.ts';
 import { SSH_ALGORITHMS } from '../../shared/ssh/algorithms.ts';
 import type { Config } from '../config.ts';
+import { readFully, writeFully } from './whole.ts';
 
 const CONNECT_MS = 20_000;
 /** Nothing moved for so long: the server is given up. */
@@ -239,7 +240,7 @@ function operations(
             readInto(batch.subarray(at, at + length), handle, remote, start + at),
           );
           hash.update(batch);
-          await file?.write(batch, 0, batch.length, start);
+          if (file !== undefined) await writeFully(file, batch, start);
           transfer?.progress?.(start + batch.length);
         }
         await file?.sync();
@@ -295,14 +296,6 @@ async function inWindow(size: number, move: (at: number, length: number) => Prom
   const movers = Array.from({ length: WINDOW }, mover);
   await Promise.allSettled(movers);
   await Promise.all(movers);
-}
-
-async function readFully(file: FileHandle, buffer: Buffer, at: number): Promise<void> {
-  for (let have = 0; have < buffer.length; ) {
-    const { bytesRead } = await file.read(buffer, have, buffer.length - have, at + have);
-    if (bytesRead === 0) throw new VmcError('bad-data', 'The file became shorter while it was sent.');
-    have += bytesRead;
-  }
 }
 
 const REFUSED = Symbol('status');
