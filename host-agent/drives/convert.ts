@@ -7,7 +7,7 @@ import { describeDrive, drivePath, requireDetached, requireDriveFile } from './d
 import { allocatedBytes, fingerprint, makeFile } from './pool.ts';
 import { requirePool } from './pool-marker.ts';
 import { beginWithSpace } from './pool-space.ts';
-import { copyImage, type Format, imageInfo, requireUnused, sameContent, type Work } from './qemu-img.ts';
+import { copyImage, type Format, imageInfo, requireAlone, requireUnused, sameContent, type Work } from './qemu-img.ts';
 import { requireSettled, settle } from './settle.ts';
 import { wholeFileBytes } from './space.ts';
 
@@ -27,7 +27,9 @@ export function convertDrive(host: Host, driveId: string, format: Format, work: 
     await requireUnused(from);
     if ((await allocatedBytes(to)) !== undefined)
       throw new VmcError('already-exists', `${to} is there already.`, 'See what it is, and move it away.');
-    const { sizeBytes } = await imageInfo(from, record.format);
+    const info = await imageInfo(from, record.format);
+    requireAlone(from, info);
+    const { sizeBytes } = info;
     const claimBytes = wholeFileBytes(record.allocation === 'sparse' ? Math.min(allocated, sizeBytes) : sizeBytes);
     const begun: DriveRecord = { ...record, pending: { what: 'convert', format, claimBytes } };
     await beginWithSpace(host, begun);

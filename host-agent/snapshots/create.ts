@@ -17,7 +17,7 @@ import { imageTrouble } from '../drives/parse-qemu-img.ts';
 import { poolSpace } from '../drives/pool.ts';
 import { requirePool } from '../drives/pool-marker.ts';
 import { reserveBytes } from '../drives/pool-space.ts';
-import { imageInfo, type Work } from '../drives/qemu-img.ts';
+import { imageInfo, requireAlone, type Work } from '../drives/qemu-img.ts';
 import { requireSettled } from '../drives/settle.ts';
 import { checkRealSpace } from '../drives/space.ts';
 import type { Host } from '../host.ts';
@@ -123,7 +123,9 @@ class Making {
     const allocated = await requireDriveFile(this.#host, this.#drive);
     await makeSnapshotFolder(this.#host, driveId);
     const { format } = this.#drive;
-    const { sizeBytes } = await imageInfo(path, format);
+    const info = await imageInfo(path, format);
+    requireAlone(path, info);
+    const { sizeBytes } = info;
     await this.#begin('snapshot.create:intent');
     await undertakings(this.#host).put(snapshotId, this.#undertaking);
     let made: Snapshot | undefined;
@@ -219,7 +221,8 @@ class Making {
     await takeOver(partial);
     await checkImage(partial, this.#signal);
     const copied = await imageInfo(partial, 'qcow2');
-    if (copied.sizeBytes !== sizeBytes || copied.backingFile !== undefined)
+    requireAlone(partial, copied);
+    if (copied.sizeBytes !== sizeBytes)
       throw new VmcError(
         'command-failed',
         'The copy is not of the size that the drive had.',

@@ -8,6 +8,7 @@ import { adoptLocked, type Told } from '../drives/adopt.ts';
 import { drivePath, requireDrive, requireDriveFile } from '../drives/drives.ts';
 import { inUse } from '../drives/file-holders.ts';
 import { imageTrouble } from '../drives/parse-qemu-img.ts';
+import { imageInfo, requireAlone } from '../drives/qemu-img.ts';
 import { requireSettled } from '../drives/settle.ts';
 import type { Host } from '../host.ts';
 import { findDisk, plugDisk, unplugDisk } from './disks.ts';
@@ -30,6 +31,7 @@ export function attachDrive(
     const record = told === undefined ? await requireSettled(host, driveId) : await adoptLocked(host, driveId, told);
     await requireDriveFile(host, record);
     const file = drivePath(host, record);
+    requireAlone(file, await imageInfo(file, record.format));
     const domain = await requireDomain(host, vmId);
     checkHolders(holdersOf(await inspectAllDomains(host.virsh), driveId, file), driveId, vmId, readOnly);
     const { format, allocation } = record;

@@ -209,6 +209,20 @@ t.test('drive files', async (t) => {
     t.match(await refusal(...adopt), { code: 'bad-data', message: /leads to other files/ });
     t.match(await refusal('adopt', id(21), '--format', 'raw', '--confirm', id(21)), { code: 'not-found' });
     t.equal((await stat(other)).isFile(), true);
+    // One of ours, that something else has changed since.
+    const own = file(20, 'qcow2');
+    await run({
+      file: 'qemu-img',
+      args: ['rebase', '-u', '-f', 'qcow2', '-F', 'raw', '-b', '/etc/shadow', own],
+      timeoutMs: 10_000,
+    });
+    for (const args of [
+      ['attach', id(20), A],
+      ['convert', id(20), '--format', 'raw'],
+    ])
+      t.match(await refusal(...args), { code: 'bad-data', message: /leads to other files/ }, args.join(' '));
+    await run({ file: 'qemu-img', args: ['rebase', '-u', '-f', 'qcow2', '-b', '', own], timeoutMs: 10_000 });
+    await box.json(['drive', 'attach', id(20), A]);
   });
 });
 
