@@ -97,7 +97,11 @@ function sharingCase(t: Test, vmSite: VmSite): void {
     await vm.request('PUT', '/file?path=/mnt/shared/notes', Buffer.from('for two'));
     await owner.connect(['drive', 'detach', 'shared']);
     await owner.connect(['drive', 'share', 'shared', 'cy', '--ro', '--fingerprint', prints.other]);
-    await t.rejects(other.connect(['drive', 'attach', 'shared@ada', VM]), { code: 'not-found' }, 'not into VMs that they do not reach');
+    await t.rejects(
+      other.connect(['drive', 'attach', 'shared@ada', VM]),
+      { code: 'not-found' },
+      'not into VMs that they do not reach',
+    );
     await owner.connect(['vm', 'people', 'add', VM, 'cy', '--rights', 'drives', '--fingerprint', prints.other]);
     await owner.connect(['drive', 'attach', 'shared', VM, '--ro']);
     await t.rejects(other.connect(['drive', 'open', 'shared@ada']), { code: 'bad-request' }, 'whose key is it?');
