@@ -104,6 +104,8 @@ function sharingCase(t: Test, vmSite: VmSite): void {
     );
     await owner.connect(['vm', 'people', 'add', VM, 'cy', '--rights', 'drives', '--fingerprint', prints.other]);
     await owner.connect(['drive', 'attach', 'shared', VM, '--ro']);
+    await t.rejects(other.connect(['drive', 'open', 'shared@ada']), { code: 'forbidden' }, 'into which VM is it sent?');
+    await other.connect(['vm', 'info', VM]);
     await t.rejects(other.connect(['drive', 'open', 'shared@ada']), { code: 'bad-request' }, 'whose key is it?');
     t.match(await other.connect(['drive', 'open', 'shared@ada', '--fingerprint', prints.owner]), {
       state: 'mounted',
