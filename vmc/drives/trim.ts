@@ -19,6 +19,7 @@ export async function trim(
   await before('drive.trim:sync');
   // ext4 frees the blocks of a deleted file only when its journal commits: without this, fstrim leaves them out.
   await run({ file: 'sync', args: ['--file-system', mountPoint], timeoutMs: 10 * 60_000, signal });
+  if (fileSystem === 'ext4') await forgetTrimmed(mountPoint, signal);
   const groupBytes = fileSystem === 'xfs' ? await readGroupBytes(mountPoint) : undefined;
   let trimmedBytes = 0;
   for (const { offset, length } of planTrim(fileSystem, total, groupBytes)) {
@@ -34,6 +35,19 @@ export async function trim(
   }
   tell(total);
   return trimmedBytes;
+}
+
+/** Half a block group. */
+const LARGE_BYTES = 64 * 1024 ** 2;
+
+/**
+ * ext4 leaves out the block groups that it has trimmed since it was mounted, unless smaller pieces are asked for than the last
+ * time (fs/ext4/mballoc.c, s_last_trim_minblks). After a re-encryption that would be all of them, with nothing given back: so
+ * the last time is made one that asked for large pieces only, of the first block.
+ */
+async function forgetTrimmed(mountPoint: string, signal: AbortSignal): Promise<void> {
+  const args = ['--offset', '0', '--length', '4096', '--minimum', String(LARGE_BYTES), mountPoint];
+  await run({ file: 'fstrim', args, timeoutMs: 60_000, signal });
 }
 
 async function readGroupBytes(mountPoint: string): Promise<number> {
