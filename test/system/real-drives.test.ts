@@ -1,6 +1,7 @@
 /** Drives in a real VM on a real host: their care, their life, what the host gets back, and what each of them survives. */
 import t from 'tap';
 import { driveCareCases } from './cases/drive-care.ts';
+import { driveKeyCases } from './cases/drive-keys.ts';
 import { driveLifeCases } from './cases/drive-life.ts';
 import { hostDriveCases } from './cases/host-drives.ts';
 import { reclaimCases } from './cases/reclaim.ts';
@@ -12,4 +13,4 @@ const DRIVES_MIB = 4096;
 t.setTimeout(2_400_000);
 const site = await startVmSite([], { drivesMiB: DRIVES_MIB });
 t.teardown(site.end);
-for (const cases of [driveCareCases, driveLifeCases, reclaimCases, hostDriveCases]) cases(t, site);
+for (const cases of [driveCareCases, driveKeyCases, driveLifeCases, reclaimCases, hostDriveCases]) cases(t, site);
