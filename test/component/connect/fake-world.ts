@@ -68,6 +68,8 @@ export async function startWorld(t: Test): Promise<World> {
     stateDir: join(root, 'backend'),
     listen: { address: '127.0.0.1', port: 0 },
     endpoints: { address: '127.0.0.1', firstPort: 46000, lastPort: 46100 },
+    // Everybody of this world has one address, and signs in with every command.
+    limits: { unauthenticatedPerMinute: 100_000, refusedPerMinute: 100_000 },
   });
   const backend = await startBackend(config, {
     log: { info: write, warn: write, error: write },
