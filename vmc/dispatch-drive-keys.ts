@@ -41,12 +41,10 @@ export function driveKeyCalls(
         const { data, ...page } = await (await keys()).readHeader(driveId, offset, context);
         return { ...page, data: toBase64(data) };
       }),
-    driveHeaderStage: (page, context) => {
-      const stage = async () => ({ missing: (await keys()).stageHeader(context.caller.fingerprint, page) });
-      return page.offset === 0
-        ? audited(context, driveKeyMethods.driveHeaderStage, `${page.driveId} ${page.sha256}`, stage)
-        : stage();
-    },
+    driveHeaderStage: (page, context) =>
+      audited(context, driveKeyMethods.driveHeaderStage, `${page.driveId} ${page.sha256}`, async () => ({
+        missing: (await keys()).stageHeader(context.caller.fingerprint, page),
+      })),
     driveHeaderRestore: (request, context) =>
       audited(context, driveKeyMethods.driveHeaderRestore, `${request.driveId} ${request.sha256}`, async () => {
         await (await keys()).restoreStaged(context.caller.fingerprint, request, context);

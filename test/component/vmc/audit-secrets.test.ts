@@ -28,6 +28,11 @@ const CANDIDATES: readonly unknown[] = [
   true,
   ['users'],
   [secretText],
+  { key: SECRET.toBase64() },
+  { passphrase: secretText },
+  'iso0123456789abcdef',
+  '192.0.2.1',
+  '/export/data',
   {},
 ];
 /** Names of things: they are in the log on purpose, so they are never secrets. */
