@@ -8,7 +8,8 @@ const io = { stdout: process.stdout, stderr: process.stderr };
 /** The daemon and long work ask for it; every other command ends at once when told to, and a repeat goes on where it stopped. */
 function stopSignal(): AbortSignal {
   const stop = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
+  // Not once: without a listener of ours execa would end the process at the first signal, and a command always runs.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stop.abort());
   return stop.signal;
 }
 

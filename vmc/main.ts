@@ -18,7 +18,8 @@ z.config({ jitless: true });
 
 async function daemon(configPath: string): Promise<number> {
   const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => stop.abort());
+  // Not once: without a listener of ours execa would end the process at the first signal while a command runs.
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => stop.abort());
   try {
     await runDaemon({
       configPath,
@@ -38,7 +39,7 @@ async function daemon(configPath: string): Promise<number> {
 
 function untilInterrupted(): AbortSignal {
   const stop = new AbortController();
-  process.on('SIGINT', () => stop.abort()); // not once: without a listener of ours execa would end the process
+  process.on('SIGINT', () => stop.abort(new VmcError('cancelled', 'It was cancelled.'))); // not once, as above
   return stop.signal;
 }
 

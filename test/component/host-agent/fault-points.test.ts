@@ -9,7 +9,7 @@ import t, { type Test } from 'tap';
 import { FAULT_POINTS, type FaultPoint } from '../../../host-agent/fault-points.ts';
 import { driveRecordSchema } from '../../../host-agent/state/records.ts';
 import { run } from '../../../shared/run.ts';
-import { bootstrapFor, makeHostBox } from './support/host-box.ts';
+import { bootstrapFor, createVmArgs, makeHostBox } from './support/host-box.ts';
 
 const VM = 'vm-aaaaaaaaaaaa';
 const OTHER = 'vm-bbbbbbbbbbbb';
@@ -22,20 +22,7 @@ t.setTimeout(300_000);
 t.test('H9: the agent ends at every step of every operation', async (t) => {
   const box = await makeHostBox({ libvirt: true });
   t.teardown(() => box.remove());
-  const create = (vmId: string) => [
-    'vm',
-    'create',
-    vmId,
-    '--image',
-    'blank',
-    '--bootstrap-fd',
-    'FD',
-    '--cores',
-    '1',
-    '--memory-mib',
-    '256',
-  ];
-  await box.json(create(OTHER), bootstrapFor(OTHER));
+  await box.json(createVmArgs(OTHER), bootstrapFor(OTHER));
 
   /** Ends the agent at `point`. Fails the test when it was not reached. */
   const crash = async (t: Test, point: FaultPoint, verb: string, id: string, vmId = '') => {
@@ -80,12 +67,12 @@ t.test('H9: the agent ends at every step of every operation', async (t) => {
         case 'vm-create':
           await crash(t, point, verb, VM);
           await box.json(['reconcile']);
-          t.match(await box.json(create(VM), bootstrapFor(VM)), { state: 'running' });
+          t.match(await box.json(createVmArgs(VM), bootstrapFor(VM)), { state: 'running' });
           await box.json(['vm', 'shutdown', VM, '--wait', '0', '--force']);
           await box.json(['vm', 'delete', VM]);
           break;
         case 'vm-delete':
-          await box.json(create(VM), bootstrapFor(VM));
+          await box.json(createVmArgs(VM), bootstrapFor(VM));
           await box.json(['vm', 'shutdown', VM, '--wait', '0', '--force']);
           await crash(t, point, verb, VM);
           await box.json(['reconcile']);

@@ -6,7 +6,7 @@ import * as z from 'zod';
 import { isoIdOf } from '../../../host-agent/isos/isos.ts';
 import { isoFileSchema } from '../../../shared/agent-api/isos.ts';
 import { vmStatusSchema } from '../../../shared/agent-api/schemas.ts';
-import { bootstrapFor, makeHostBox } from './support/host-box.ts';
+import { bootstrapFor, createVmArgs, makeHostBox } from './support/host-box.ts';
 
 const [A, B] = ['vm-aaaaaaaaaaaa', 'vm-bbbbbbbbbbbb'];
 const errorSchema = z.object({
@@ -49,20 +49,7 @@ t.test('ISO images', async (t) => {
   const [, , tools] = await list();
   const isoId = tools?.isoId ?? '';
   for (const id of [A, B]) {
-    const create = [
-      'vm',
-      'create',
-      id,
-      '--image',
-      'blank',
-      '--bootstrap-fd',
-      'FD',
-      '--cores',
-      '1',
-      '--memory-mib',
-      '256',
-    ];
-    await box.json(create, bootstrapFor(id));
+    await box.json(createVmArgs(id), bootstrapFor(id));
   }
 
   await t.test('C14: it is a read-only disk in as many VMs as want it, and no drive', async (t) => {

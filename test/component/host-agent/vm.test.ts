@@ -1,28 +1,18 @@
 /** A whole life of VMs and drives on a libvirt of the test's own. The machines run SeaBIOS on a blank disk: nothing needs to boot. */
+import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import t from 'tap';
 import * as z from 'zod';
 import { driveFileSchema, vmStatusSchema } from '../../../shared/agent-api/index.ts';
-import { BACKEND_URL, bootstrapFor, type HostBox, makeHostBox } from './support/host-box.ts';
+import { BACKEND_URL, bootstrapFor, createVmArgs, type HostBox, makeHostBox } from './support/host-box.ts';
 import { refusalOf } from './support/refusal.ts';
 
 const [A, B, C] = ['vm-aaaaaaaaaaaa', 'vm-bbbbbbbbbbbb', 'vm-cccccccccccc'];
 const [D1, D2] = ['drv0000000000000001', 'drv0000000000000002'];
 
-const create = (vmId: string) => [
-  'vm',
-  'create',
-  vmId,
-  '--image',
-  'blank',
-  '--bootstrap-fd',
-  'FD',
-  '--cores',
-  '1',
-  '--memory-mib',
-  '256',
-];
 const crash = (box: HostBox, step: string, verb: string, id: string, stdin?: string) =>
   box.node('test/component/host-agent/support/create-until.ts', [box.config, step, verb, id], stdin);
 
@@ -46,7 +36,7 @@ t.test('VMs and drives', async (t) => {
   });
 
   await t.test('H2: repeating it finishes it: it runs, and libvirt found its document valid', async (t) => {
-    const made = await vm(create(A), bootstrapFor(A));
+    const made = await vm(createVmArgs(A), bootstrapFor(A));
     t.match(made, { vmId: A, state: 'running', attached: [] });
     const xml = await box.virsh('dumpxml', A);
     t.match(xml, "<port isolated='yes'/>");
@@ -65,12 +55,12 @@ t.test('VMs and drives', async (t) => {
   });
 
   await t.test('repeating it changes nothing; another VM of that id is refused', async (t) => {
-    t.match(await vm(create(A), bootstrapFor(A)), { state: 'running' });
-    t.match(await refusalOf(box, [...create(A), '--cores', '2'], bootstrapFor(A)), { code: 'already-exists' });
-    t.match(await refusalOf(box, create(B), bootstrapFor(A)), { code: 'bad-request' });
+    t.match(await vm(createVmArgs(A), bootstrapFor(A)), { state: 'running' });
+    t.match(await refusalOf(box, [...createVmArgs(A), '--cores', '2'], bootstrapFor(A)), { code: 'already-exists' });
+    t.match(await refusalOf(box, createVmArgs(B), bootstrapFor(A)), { code: 'bad-request' });
     const elsewhere = bootstrapFor(B, 'https://192.0.2.99:1');
-    t.match(await refusalOf(box, create(B), elsewhere), { code: 'bad-request', hint: /publicUrl/ });
-    t.match(await refusalOf(box, [...create(B), '--image', 'nowhere'], bootstrapFor(B)), {
+    t.match(await refusalOf(box, createVmArgs(B), elsewhere), { code: 'bad-request', hint: /publicUrl/ });
+    t.match(await refusalOf(box, [...createVmArgs(B), '--image', 'nowhere'], bootstrapFor(B)), {
       code: 'not-found',
       message: /nowhere/,
     });
@@ -90,7 +80,7 @@ t.test('VMs and drives', async (t) => {
   });
 
   await t.test('H3: it is attached live, once, and to one VM', async (t) => {
-    await box.json(create(B), bootstrapFor(B));
+    await box.json(createVmArgs(B), bootstrapFor(B));
     t.match(await vm(['drive', 'attach', D1, A]), { attached: [{ driveId: D1, readOnly: false }] });
     t.match(await vm(['drive', 'attach', D1, A]), { attached: [{ driveId: D1 }] }, 'repeating it succeeds');
     for (const which of [[], ['--inactive']]) {
@@ -151,12 +141,12 @@ t.test('VMs and drives', async (t) => {
 
   await t.test('a VM that fails to start leaves nothing', async (t) => {
     await writeFile(join(box.folder, 'images/odd.qcow2'), 'not an image');
-    t.match(await refusalOf(box, [...create(C), '--image', 'odd'], bootstrapFor(C)), { code: 'command-failed' });
+    t.match(await refusalOf(box, [...createVmArgs(C), '--image', 'odd'], bootstrapFor(C)), { code: 'command-failed' });
     t.notOk((await readdir(box.drives)).some((name) => name.startsWith(C)));
     t.notOk((await readdir(join(box.stateDir, 'vms'))).includes(`${C}.json`));
     await writeFile(join(box.folder, 'images/half.qcow2'), '');
     await writeFile(join(box.folder, 'images/half.vmlinuz'), '');
-    t.match(await refusalOf(box, [...create(C), '--image', 'half'], bootstrapFor(C)), {
+    t.match(await refusalOf(box, [...createVmArgs(C), '--image', 'half'], bootstrapFor(C)), {
       code: 'bad-data',
       message: /not whole/,
     });
@@ -187,5 +177,18 @@ t.test('VMs and drives', async (t) => {
     t.match(findingsAfter, 'ipset vmc-allowed: has other members');
     await box.json(['reconcile']);
     t.strictSame(await box.json(['reconcile']), [], 'the second time there is nothing to do');
+  });
+
+  await t.test('H10: told to stop while it listens to libvirt, the daemon ends in order', async (t) => {
+    const child = await box.start(box.namespace, ['host-agent/main.ts', 'daemon', '--config', box.config]);
+    const ended = once(child, 'exit');
+    const seen = new Set<string>();
+    for await (const line of createInterface({ input: child.stdout as Readable })) {
+      const { event } = JSON.parse(line) as { event: string };
+      seen.add(event);
+      if (!child.killed && seen.has('not-linked') && seen.has('accelerator')) child.kill('SIGTERM');
+    }
+    t.strictSame(await ended, [0, null]);
+    t.ok(seen.has('stopped'));
   });
 });

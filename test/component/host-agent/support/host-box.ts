@@ -20,6 +20,12 @@ const RELAY_URL = `https://${ADDRESSES.backendForVmhost}:8444`;
 export const BACKEND_URL = `https://${ADDRESSES.backendForVmhost}:8443`;
 export const HOST_ADDRESS = ADDRESSES.vmhost;
 
+/** Makes the smallest machine there is; `bootstrapFor` gives what FD stands for. */
+export const createVmArgs = (vmId: string): string[] => [
+  ...['vm', 'create', vmId, '--image', 'blank', '--bootstrap-fd', 'FD'],
+  ...['--cores', '1', '--memory-mib', '256'],
+];
+
 export interface AgentResult {
   exitCode: number | null;
   stdout: string;
@@ -107,7 +113,10 @@ async function build(options: BoxOptions, undo: Undo): Promise<HostBox> {
   await writeFile(config, configText(uri, stateDir, { images, drives, isos }));
 
   const start = async (where: string, args: readonly string[], stdio: 'ipc' | 'pipe' = 'pipe') => {
-    const [file, ...rest] = inNamespace(where, process.execPath, args);
+    // What tap slips into every Node process has listeners of its own for signals: a daemon would end otherwise than it does.
+    const plain = ['--unset=NODE_OPTIONS', process.execPath, ...args];
+    const [file, ...rest] =
+      stdio === 'ipc' ? inNamespace(where, process.execPath, args) : inNamespace(where, 'env', plain);
     const first =
       stdio === 'ipc' ? (['ignore', 'inherit', 'inherit', 'ipc'] as const) : (['pipe', 'pipe', 'pipe'] as const);
     const child = spawn(file, rest, { stdio: [...first], cwd: REPOSITORY, env: NODE_ENV });
