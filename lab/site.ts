@@ -10,7 +10,7 @@ import type { Lab } from './leftovers.ts';
 import { ADDRESSES, createNetwork, inNamespace, type Network } from './namespaces.ts';
 import { type PrivateLibvirt, startPrivateLibvirt } from './private-libvirt.ts';
 import { type LabProcess, startProcess } from './process.ts';
-import { program, ROOT } from './programs.ts';
+import { COMPILE_CACHE, program, ROOT } from './programs.ts';
 import { mountSmallFileSystem } from './small-filesystem.ts';
 import { UserDevice } from './user-device.ts';
 
@@ -86,6 +86,7 @@ export class Site {
       '--ignore-environment',
       'PATH=/usr/sbin:/usr/bin:/sbin:/bin',
       'LC_ALL=C',
+      `NODE_COMPILE_CACHE=${COMPILE_CACHE}`,
     ]);
     const device = new UserDevice(name, [file, ...rest], join(this.folders.user, name));
     this.#people.set(name, device);

@@ -6,6 +6,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { COMPILE_CACHE } from '../lab/programs.ts';
 import { installQuietly } from '../lab/quiet-install.ts';
 import { ensureDebianPackages, SSHD_PACKAGES, SSHD_SERVICES } from '../lab/setup.ts';
 import { type Counts, TapSummary } from './tap-summary.ts';
@@ -75,7 +76,7 @@ async function main(mode: string | undefined): Promise<number> {
   ];
   const installed = [...(await ensureDebianPackages()), ...(await installQuietly(SSHD_PACKAGES, SSHD_SERVICES))];
   if (installed.length > 0) console.log(`== installed ${installed.join(' ')}`);
-  const env = { ...process.env, ...(mode === 'all' ? FULL : {}) };
+  const env = { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE, ...(mode === 'all' ? FULL : {}) };
   all.push(await tap('unit', 2, 60, env), await tap('component', 2, mode === 'all' ? 480 : 120, env));
   if (mode === 'all') all.push(await tap('system', 1, 900, env), await tap('real VM', 2, 2400, env));
   const passed = all.reduce((sum, counts) => sum + counts.passed, 0);

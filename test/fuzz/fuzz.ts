@@ -134,6 +134,7 @@ class Thread {
     const worker = new Worker(new URL('./worker.ts', import.meta.url), {
       workerData: { memory: slot.memory },
       execArgv: [], // a test runner's own loader has nothing to do here
+      env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' }, // V8 counts code from a cache less precisely
       resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
       stdout: true,
       stderr: true,

@@ -8,6 +8,7 @@ import type { Test } from 'tap';
 import { startBackend } from '../../../backend/backend.ts';
 import { configSchema } from '../../../backend/config.ts';
 import { initTicketKey } from '../../../backend/tickets/ticket-key.ts';
+import { COMPILE_CACHE } from '../../../lab/programs.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { BackendAddress } from '../../../shared/backend-client/http.ts';
 import { type Bootstrap, encodeBootstrap } from '../../../shared/bootstrap.ts';
@@ -107,7 +108,7 @@ export async function makeSystem(t: Test, host = '127.0.0.1'): Promise<RealSyste
   // Nobody gets an account: it would be one of this machine.
   await writeFile(vmcConfig, `stateDir = "${folders.vmc}"\n[sftp]\nenabled = false\n`);
 
-  const cache = { NODE_COMPILE_CACHE: join(dir, 'cache') }; // the second start is faster
+  const cache = { NODE_COMPILE_CACHE: COMPILE_CACHE };
   const started = (program: Program) => {
     t.teardown(() => program.kill());
     return program;
