@@ -6,6 +6,8 @@ import { driveKeySchema, driveStatusSchema } from './drive.ts';
 
 /** Nobody can write for so long at most, whatever becomes of who asked. */
 export const MAX_FREEZE_SECONDS = 30;
+/** Of its disk, with LUKS: the kernel gives no btrfs a new size below 256 MiB. */
+export const LEAST_GROWN_BTRFS_BYTES = 272 * 1024 * 1024;
 
 const byId = z.strictObject({ driveId: driveIdSchema });
 

@@ -156,9 +156,9 @@ export class Drives {
     return this.#turns.withDevice({ driveId, secrets: [key] }, context, async (device, lock) => {
       const mounted = await this.#mounted(driveId);
       context.progress({ step: 'growing the volume', done: 0, total: 2, unit: 'items' });
-      await growVolume(driveId, device, key);
+      await growVolume(driveId, device, mounted, key);
       context.progress({ step: 'growing the file system', done: 1, total: 2, unit: 'items' });
-      await growFileSystem(driveId, mounted, lock);
+      await growFileSystem(driveId, device, mounted, lock);
       return this.status(driveId);
     });
   }

@@ -44,6 +44,19 @@ t.test('grow: the file, then what is open in the VM; a closed drive is told what
   t.notMatch((await ada.ok('drive', 'grow', 'blank', '--size', '128MiB', '--json')).json(), { left: String });
 });
 
+t.test(
+  'grow: a btrfs that is open is not made smaller than the kernel resizes, and its file stays as it is',
+  async (t) => {
+    const driveId = await scene.drive('small', 'btrfs');
+    await ada.ok('drive', 'open', 'small');
+    const refused = await ada.run('drive', 'grow', 'small', '--size', '200MiB');
+    t.equal(refused.code, 69);
+    t.match(refused.io.errors(), /272MiB. Nothing was changed.*connect drive grow small --size 272MiB/s);
+    t.equal(world.host.files.get(driveId)?.sizeBytes, 64 * MIB);
+    t.match((await ada.ok('drive', 'grow', 'small', '--size', '272MiB', '--json')).json(), { sizeBytes: 272 * MIB });
+  },
+);
+
 t.test('check and convert are jobs; what is damaged is an error', async (t) => {
   await scene.drive('checked');
   t.equal((await ada.run('drive', 'check', 'checked')).code, 75, 'attached');

@@ -23,7 +23,7 @@ export interface Scene {
   /** With ada's key pinned by neither, and not in the VM. */
   eve: Someone;
   /** A drive of ada's, attached to the VM and formatted. @returns its id. */
-  drive(name: string): Promise<string>;
+  drive(name: string, fileSystem?: string): Promise<string>;
   /** A session of one's own at the backend. */
   signedIn<T>(who: Someone, use: (client: BackendClient) => Promise<T>): Promise<T>;
 }
@@ -51,10 +51,10 @@ export async function driveScene(t: Test): Promise<Scene> {
   await ada.ok('vm', 'people', 'add', 'lab', 'bob', '--rights', 'drives', '--fingerprint', bob.print);
   return {
     ...{ world, ada, bob, eve, vm: world.vms.get('lab') as FakeVm },
-    async drive(name) {
+    async drive(name, fileSystem = 'ext4') {
       const made = await ada.ok('drive', 'create', name, '--size', '64MiB', '--json');
       await ada.ok('drive', 'attach', name, 'lab');
-      await ada.ok('drive', 'format', name);
+      await ada.ok('drive', 'format', name, '--fs', fileSystem);
       return made.json<{ driveId: string }>().driveId;
     },
     async signedIn(who, use) {

@@ -165,7 +165,8 @@ export class FakeVm {
       },
       open: async ({ driveId, key, name: folder, readOnly }) => {
         disks.slotOf(driveId, { key: Buffer.from(asSecret(key).bytes) });
-        return disks.set(driveId, { state: 'mounted', mountPoint: `/mnt/${folder}`, readOnly, fileSystem: 'ext4' });
+        const { fileSystem = 'ext4' } = disks.disk(driveId).status;
+        return disks.set(driveId, { state: 'mounted', mountPoint: `/mnt/${folder}`, readOnly, fileSystem });
       },
       close: async (driveId) => disks.set(driveId, { state: 'locked' }),
       trim: async () => 4096,

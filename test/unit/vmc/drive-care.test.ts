@@ -6,7 +6,7 @@ import { isDirty, isUnfinished, withoutLabel } from '../../../vmc/drives/parse-s
 import { SUPERBLOCK_BYTES } from '../../../vmc/drives/parse-superblock.ts';
 import { lastWords, parseGroupBytes, parseXfsLogDirty } from '../../../vmc/drives/parse-tools.ts';
 import { type FormatRequest, planFormat, type Resume } from '../../../vmc/drives/plan-format.ts';
-import { canGrow } from '../../../vmc/drives/plan-grow.ts';
+import { canGrow, canResizeBtrfs } from '../../../vmc/drives/plan-grow.ts';
 import { planOpen } from '../../../vmc/drives/plan-open.ts';
 import { planTrim } from '../../../vmc/drives/plan-trim.ts';
 
@@ -50,6 +50,18 @@ t.test('growth: the device less the header, in sectors of 4 KiB; a smaller devic
   t.equal(canGrow(driveId, header + 8192 + 4095, 8192), false, 'less than a sector');
   t.throws(() => canGrow(driveId, header + 8191, 8192), { code: 'wrong-state', message: /smaller/ });
 });
+
+t.test(
+  'a btrfs grows to 256 MiB or more; a smaller one stays as it is, and is refused what it cannot have',
+  async (t) => {
+    t.equal(canResizeBtrfs(driveId, 272 * MiB, 112 * MiB), true);
+    t.equal(canResizeBtrfs(driveId, 128 * MiB, 112 * MiB), false, 'it takes all of its disk');
+    t.throws(() => canResizeBtrfs(driveId, 272 * MiB - 4096, 112 * MiB), {
+      code: 'wrong-state',
+      hint: /connect drive grow drv0123456789abcdef --size 272MiB/,
+    });
+  },
+);
 
 t.test('a format of the same key that was cut short goes on, without the id', async (t) => {
   const luks = {
