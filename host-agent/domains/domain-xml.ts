@@ -38,6 +38,8 @@ export interface DiskPlan {
   readOnly: boolean;
   /** A VM starts without it when its file is gone. */
   optional?: boolean;
+  /** Only this one is made to lead to another file. */
+  overlay?: boolean;
 }
 
 export const CREDENTIAL_PREFIX = 'io.systemd.credential.binary:vmc.bootstrap=';
@@ -75,6 +77,8 @@ function disk(plan: DiskPlan): Xml {
       '@detect_zeroes': detectZeroes,
     },
     source: { '@file': plan.file, ...(plan.optional === true ? { '@startupPolicy': 'optional' } : {}) },
+    // Empty: whatever the file says by the time QEMU opens it, there is nothing behind it.
+    ...(plan.overlay === true ? {} : { backingStore: {} }),
     target: { '@dev': diskName(plan.scsiTarget), '@bus': 'scsi' },
     ...(plan.readOnly ? { readonly: {} } : {}),
     serial: plan.serial,
@@ -122,6 +126,7 @@ export function domainXml(plan: DomainPlan): string {
             serial: 'root',
             scsiTarget: 0,
             readOnly: false,
+            overlay: true,
           }),
         ],
         interface: {

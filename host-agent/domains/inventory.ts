@@ -10,6 +10,8 @@ export type DomainState = z.output<typeof domainStateSchema>;
 
 export interface Disk {
   file: string;
+  /** As what QEMU opens it: 'qcow2', 'raw'. */
+  format: string | undefined;
   serial: string | undefined;
   /** Target number on the SCSI bus. */
   scsiTarget: number | undefined;
@@ -31,6 +33,7 @@ export interface Domain {
 
 const attribute = z.string().optional();
 const diskSchema = z.object({
+  driver: z.object({ '@type': attribute }).or(z.literal('')).optional(),
   source: z.object({ '@file': attribute }).or(z.literal('')).optional(),
   serial: attribute,
   readonly: z.unknown().optional(),
@@ -60,6 +63,7 @@ export function parseDomain(xml: string): ParsedDomain {
     if (file !== undefined)
       disks.push({
         file,
+        format: typeof disk.driver === 'object' ? disk.driver['@type'] : undefined,
         serial: disk.serial,
         scsiTarget: target === undefined ? undefined : Number(target),
         readOnly: disk.readonly !== undefined,

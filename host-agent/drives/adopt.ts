@@ -4,10 +4,11 @@ import { driveSizeSchema } from '../../shared/agent-api/index.ts';
 import { VmcError } from '../../shared/errors.ts';
 import type { Host } from '../host.ts';
 import type { DriveRecord } from '../state/records.ts';
+import { requireAlone } from './alone.ts';
 import { describeDrive, drivePath } from './drives.ts';
 import { allocatedBytes } from './pool.ts';
 import { requirePool } from './pool-marker.ts';
-import { type Format, imageInfo, requireAlone } from './qemu-img.ts';
+import type { Format } from './qemu-img.ts';
 import { settled } from './settle.ts';
 
 /** What is said of a file: its format is never guessed, for a guest could have written what a raw file looks like. */
@@ -39,8 +40,7 @@ export async function adoptLocked(host: Host, driveId: string, told: Told): Prom
       `There is no file ${path}.`,
       'Only a drive in a pool that both hosts have can be taken over: compare `host-agent pool list` on both.',
     );
-  const info = await imageInfo(path, told.format);
-  requireAlone(path, info);
+  const info = await requireAlone(path, told.format);
   const size = driveSizeSchema.safeParse(info.sizeBytes);
   if (!size.success || (told.sizeBytes !== undefined && told.sizeBytes !== size.data))
     throw new VmcError('bad-data', `${path} has ${info.sizeBytes} bytes, not ${told.sizeBytes ?? 'whole MiB'}.`);

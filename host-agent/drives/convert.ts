@@ -3,11 +3,12 @@ import type { DriveFile } from '../../shared/agent-api/index.ts';
 import { VmcError } from '../../shared/errors.ts';
 import type { Host } from '../host.ts';
 import type { DriveRecord } from '../state/records.ts';
+import { requireAlone } from './alone.ts';
 import { describeDrive, drivePath, requireDetached, requireDriveFile } from './drives.ts';
 import { allocatedBytes, fingerprint, makeFile } from './pool.ts';
 import { requirePool } from './pool-marker.ts';
 import { beginWithSpace } from './pool-space.ts';
-import { copyImage, type Format, imageInfo, requireAlone, requireUnused, sameContent, type Work } from './qemu-img.ts';
+import { copyImage, type Format, requireUnused, sameContent, type Work } from './qemu-img.ts';
 import { requireSettled, settle } from './settle.ts';
 import { wholeFileBytes } from './space.ts';
 
@@ -27,9 +28,7 @@ export function convertDrive(host: Host, driveId: string, format: Format, work: 
     await requireUnused(from);
     if ((await allocatedBytes(to)) !== undefined)
       throw new VmcError('already-exists', `${to} is there already.`, 'See what it is, and move it away.');
-    const info = await imageInfo(from, record.format);
-    requireAlone(from, info);
-    const { sizeBytes } = info;
+    const { sizeBytes } = await requireAlone(from, record.format);
     const claimBytes = wholeFileBytes(record.allocation === 'sparse' ? Math.min(allocated, sizeBytes) : sizeBytes);
     const begun: DriveRecord = { ...record, pending: { what: 'convert', format, claimBytes } };
     await beginWithSpace(host, begun);

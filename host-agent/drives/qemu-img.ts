@@ -74,15 +74,6 @@ export async function imageInfo(path: string, format: Format): Promise<ImageInfo
   return parseImageInfo(stdout);
 }
 
-/**
- * Whoever can write to a qcow2 file (a machine that has broken out of QEMU, another host of a shared pool) can have it name
- * any file of this host as its own. @throws VmcError 'bad-data'.
- */
-export function requireAlone(path: string, { backingFile, dataFile }: ImageInfo): void {
-  if (backingFile !== undefined || dataFile !== undefined)
-    throw new VmcError('bad-data', `${path} leads to other files; a drive never does.`, 'Find out who has changed it.');
-}
-
 /** Blank. With 'falloc' or 'full' it takes its space at once; the caller watches it grow. */
 export async function createImage(
   path: string,

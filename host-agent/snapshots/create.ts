@@ -11,13 +11,14 @@ import { VmcError } from '../../shared/errors.ts';
 import { isErrno, syncFolder } from '../../shared/files.ts';
 import { vmIdSchema } from '../../shared/names.ts';
 import type { Progress } from '../../shared/rpc/method.ts';
+import { requireAlone } from '../drives/alone.ts';
 import { drivePath, requireDriveFile } from '../drives/drives.ts';
 import { inUse } from '../drives/file-holders.ts';
 import { imageTrouble } from '../drives/parse-qemu-img.ts';
 import { poolSpace } from '../drives/pool.ts';
 import { requirePool } from '../drives/pool-marker.ts';
 import { reserveBytes } from '../drives/pool-space.ts';
-import { imageInfo, requireAlone, type Work } from '../drives/qemu-img.ts';
+import type { Work } from '../drives/qemu-img.ts';
 import { requireSettled } from '../drives/settle.ts';
 import { checkRealSpace } from '../drives/space.ts';
 import type { Host } from '../host.ts';
@@ -123,9 +124,7 @@ class Making {
     const allocated = await requireDriveFile(this.#host, this.#drive);
     await makeSnapshotFolder(this.#host, driveId);
     const { format } = this.#drive;
-    const info = await imageInfo(path, format);
-    requireAlone(path, info);
-    const { sizeBytes } = info;
+    const { sizeBytes } = await requireAlone(path, format);
     await this.#begin('snapshot.create:intent');
     await undertakings(this.#host).put(snapshotId, this.#undertaking);
     let made: Snapshot | undefined;
@@ -220,8 +219,7 @@ class Making {
     await this.#begin('snapshot.create:finish');
     await takeOver(partial);
     await checkImage(partial, this.#signal);
-    const copied = await imageInfo(partial, 'qcow2');
-    requireAlone(partial, copied);
+    const copied = await requireAlone(partial, 'qcow2');
     if (copied.sizeBytes !== sizeBytes)
       throw new VmcError(
         'command-failed',

@@ -119,7 +119,7 @@ async function createLocked(
 
   if (before === undefined || before.state === 'off') {
     await begin('start');
-    await startDomain(host, vmId);
+    await startDomain(host, { name: vmId, config: before?.config ?? [] });
   }
   await host.step('vm.create:done');
 }

@@ -2,7 +2,8 @@
 import type { VmStatus } from '../../shared/agent-api/index.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { CommandError } from '../../shared/run.ts';
-import { inspectDomain } from '../domains/inventory.ts';
+import { type Domain, inspectDomain } from '../domains/inventory.ts';
+import { requireDrivesAlone } from '../drives/alone.ts';
 import { inUse } from '../drives/file-holders.ts';
 import { imageTrouble } from '../drives/parse-qemu-img.ts';
 import { enforceFirewall } from '../firewall/wanted.ts';
@@ -35,14 +36,15 @@ export function startVm(host: Host, vmId: string): Promise<VmStatus> {
       await ensureNetwork(host.config, host.virsh, await backendEndpoint(host.config));
       await enforceReservations(host);
       await enforceFirewall(host);
-      await startDomain(host, vmId);
+      await startDomain(host, domain);
     }
     return vmStatus(host, vmId);
   });
 }
 
-/** @throws VmcError 'busy' when another host, or a tool, has one of its disks. */
-export async function startDomain(host: Host, vmId: string): Promise<void> {
+/** @throws VmcError 'busy' when another host, or a tool, has one of its disks, 'bad-data' when one leads to other files. */
+export async function startDomain(host: Host, { name: vmId, config }: Pick<Domain, 'name' | 'config'>): Promise<void> {
+  await requireDrivesAlone(config);
   try {
     await host.virsh.run(['start', vmId]);
   } catch (error) {

@@ -1,6 +1,6 @@
 /** A whole life of VMs and drives on a libvirt of the test's own. The machines run SeaBIOS on a blank disk: nothing needs to boot. */
 import { once } from 'node:events';
-import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -114,6 +114,33 @@ t.test('VMs and drives', async (t) => {
     t.match(await vm(['drive', 'detach', D1, B]), { attached: [{ driveId: D2 }] }, 'from a VM that is off');
     await vm(['drive', 'attach', D1, B]);
     t.match(await vm(['vm', 'start', B]), { state: 'running', attached: [{ driveId: D2 }, { driveId: D1 }] });
+  });
+
+  await t.test('H3: what was done to a drive’s file while its VM was off is seen before it starts', async (t) => {
+    const secret = join(box.folder, 'secret');
+    await writeFile(secret, 'of the host');
+    const [file, kept] = [join(box.drives, `${D1}.qcow2`), join(box.folder, 'kept')];
+    await vm(['vm', 'shutdown', B, '--wait', '0', '--force']);
+    const refused = { code: 'bad-data', message: new RegExp(`${file} leads to other files`) };
+    await copyFile(file, kept);
+    await box.inNamespace('qemu-img', 'rebase', '-u', '-f', 'qcow2', '-b', secret, '-F', 'raw', file);
+    t.match(await refusalOf(box, ['vm', 'start', B]), refused, 'a backing file');
+    t.match(await refusalOf(box, createVmArgs(B), bootstrapFor(B)), refused, 'nor by making it again');
+    await rm(file);
+    await box.inNamespace('qemu-img', 'create', '-q', '-f', 'qcow2', '-o', `data_file=${kept}.data`, file, '1G');
+    t.match(await refusalOf(box, ['vm', 'start', B]), refused, 'a data file');
+    await rm(file);
+    await symlink(secret, file);
+    t.match(await refusalOf(box, ['vm', 'start', B]), refused, 'a link');
+    await rm(file);
+    t.match(await refusalOf(box, ['vm', 'start', B]), { code: 'not-found', message: new RegExp(file) });
+    await rename(kept, file);
+    t.match(await vm(['vm', 'start', B]), { state: 'running', attached: [{ driveId: D2 }, { driveId: D1 }] });
+    t.match(
+      await box.virsh('dumpxml', B, '--inactive'),
+      '<backingStore/>',
+      'and QEMU is told that there is nothing else',
+    );
   });
 
   await t.test('H9: … or of deleting it: repeating removes the rest', async (t) => {

@@ -59,7 +59,9 @@ t.test('what has a meaning in XML is escaped', async (t) => {
 t.test('what is built can be read back', async (t) => {
   t.strictSame(parseDomain(domainXml(plan)), {
     name: 'vm-0123456789ab',
-    disks: [{ file: '/drives/vm-0123456789ab-root.qcow2', serial: 'root', scsiTarget: 0, readOnly: false }],
+    disks: [
+      { file: '/drives/vm-0123456789ab-root.qcow2', format: 'qcow2', serial: 'root', scsiTarget: 0, readOnly: false },
+    ],
   });
 });
 

@@ -20,6 +20,7 @@ ${disks}    <controller type='pci' index='0' model='pcie-root'/>
 </domain>
 `;
 const drive = (file: string, serial: string, target: number, extra = '') => `    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
       <source file='${file}' index='1'/>
       <backingStore type='file'><source file='/other.qcow2'/></backingStore>
       <serial>${serial}</serial>${extra}
@@ -36,9 +37,9 @@ t.test('H3: domains as virsh prints several at once', async (t) => {
     { name: 'vm-b', state: 'off', live: [] },
   ]);
   t.strictSame(domains[0]?.live, [
-    { file: '/d/a.qcow2', serial: 'drv0123456789abcdef', scsiTarget: 1, readOnly: false },
+    { file: '/d/a.qcow2', format: 'raw', serial: 'drv0123456789abcdef', scsiTarget: 1, readOnly: false },
   ]);
-  t.strictSame(domains[1]?.config, [{ file: '/d/b.raw', serial: 'x', scsiTarget: 2, readOnly: true }]);
+  t.strictSame(domains[1]?.config, [{ file: '/d/b.raw', format: 'raw', serial: 'x', scsiTarget: 2, readOnly: true }]);
   t.strictSame(holdersOf(domains, 'drv0123456789abcdef', '/nowhere'), [{ domain: 'vm-a', readOnly: false }]);
   t.strictSame(holdersOf(domains, 'drvffffffffffffffff', '/d/b.raw'), [{ domain: 'vm-b', readOnly: true }]);
 });
