@@ -7,6 +7,7 @@ import {
   hostReportSchema,
   type VmStatus,
 } from '../../shared/agent-api/index.ts';
+import { linkPipe } from '../../shared/agent-api/link-pipe.ts';
 import { utf8 } from '../../shared/bytes.ts';
 import { webSocketTransport } from '../../shared/channel/websocket-transport.ts';
 import { VmcError } from '../../shared/errors.ts';
@@ -105,11 +106,12 @@ export class HostLinks {
   }
 
   #link(hostId: string, socket: WebSocket): void {
-    const peer = new RpcPeer(webSocketTransport(socket), {
+    const peer = new RpcPeer(linkPipe(webSocketTransport(socket)), {
       onNotification: (method, params) => {
         if (method === HOST_REPORT && this.#links.get(hostId)?.peer === peer) this.#takeReport(hostId, params);
       },
     });
+    socket.on('message', () => peer.heard());
     const older = this.#links.get(hostId);
     this.#links.set(hostId, { socket, peer });
     older?.socket.terminate();

@@ -1,6 +1,7 @@
 /** The websocket to the backend: kept up, signed in, answering requests, sending reports. */
 import type { WebSocket } from 'ws';
 import { HOST_REPORT, type HostReport } from '../../shared/agent-api/index.ts';
+import { linkPipe } from '../../shared/agent-api/link-pipe.ts';
 import { BackendClient } from '../../shared/backend-client/client.ts';
 import { closeError } from '../../shared/backend-client/websocket.ts';
 import { makeBackoff } from '../../shared/backoff.ts';
@@ -45,10 +46,11 @@ export function keepLink(deps: LinkDeps, signal: AbortSignal): Link {
       socket.once('close', (code: number) => {
         closeCode = code;
       });
-      const peer = new RpcPeer(webSocketTransport(socket), {
+      const peer = new RpcPeer(linkPipe(webSocketTransport(socket)), {
         handle: deps.handle,
         onInternalError: (method, error) => log.error('request-failed', { method, ...errorFields(error) }),
       });
+      socket.on('message', () => peer.heard());
       const stop = () => void peer.close();
       signal.addEventListener('abort', stop, { once: true });
       try {
@@ -57,7 +59,11 @@ export function keepLink(deps: LinkDeps, signal: AbortSignal): Link {
         onUp();
         log.info('linked', { backend: config.backend.url, hostId });
         current = peer;
-        await sendReport(peer);
+        await sendReport(peer).catch((error) => {
+          // Requests are answered all the same.
+          if (!(error instanceof VmcError && error.code === 'limit')) throw error;
+          log.error('report-failed', errorFields(error));
+        });
         await peer.ended;
         throw closeError(closeCode ?? 1006);
       } finally {

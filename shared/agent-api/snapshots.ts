@@ -56,7 +56,7 @@ export const snapshotMethods = {
     summary: 'Snapshots of this host, of one drive or of all, oldest first, or whether it has a certain one',
     right: 'backend',
     changes: false,
-    /** With an id: that one only, if it is there. Without, the answer may be more than a message holds (some 150). */
+    /** With an id: that one only, if it is there. */
     params: z.strictObject({ driveId: driveIdSchema.optional(), snapshotId: snapshotIdSchema.optional() }),
     result: z.object({ snapshots: z.array(snapshotSchema).max(10_000) }),
     progress: false,

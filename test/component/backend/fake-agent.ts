@@ -6,6 +6,7 @@ import {
   type VmSpec,
   type VmStatus,
 } from '../../../shared/agent-api/index.ts';
+import { linkPipe } from '../../../shared/agent-api/link-pipe.ts';
 import type { Snapshot } from '../../../shared/agent-api/snapshots.ts';
 import type { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { Bootstrap } from '../../../shared/bootstrap.ts';
@@ -46,7 +47,7 @@ export class FakeAgent {
   async link(client: BackendClient, hostId: string): Promise<void> {
     const socket = await client.openHostLink(this.identity, hostId);
     const handle = dispatcher(agentMethods, this.#methods(), () => {}, {});
-    this.#peer = new RpcPeer(webSocketTransport(socket), {
+    this.#peer = new RpcPeer(linkPipe(webSocketTransport(socket)), {
       handle: async (method, params, context) => {
         this.calls.push(method);
         this.asked.push({ method, params });

@@ -117,6 +117,21 @@ t.test('of two hosts the one with more free memory gets the VM; a new link repla
   t.equal((await create(alice, 'three', big.hostId)).state, 'running', 'over the new link');
 });
 
+t.test('H9: a report of 500 VMs with drives is taken', async (t) => {
+  const fixture = await Fixture.start(t);
+  const alice = await fixture.firstPerson();
+  const { agent } = await fixture.host(alice);
+  const { vmId } = await create(alice, 'work');
+  const id = (i: number, digits: number) => i.toString(16).padStart(digits, '0');
+  const attached = Array.from({ length: 8 }, (_, i) => ({ driveId: `drv${id(i, 16)}`, readOnly: true }));
+  for (let i = 0; i < 499; i++)
+    agent.vms.set(`vm-${id(i, 12)}`, { vmId: `vm-${id(i, 12)}`, state: 'running', attached });
+  agent.vm(vmId).state = 'paused';
+  await agent.report();
+  await until(async () => (await get(alice, vmId)).state === 'paused');
+  t.equal((await alice.client.call(routes.hostList, empty)).hosts[0]?.report?.vms.length, 500);
+});
+
 t.test('a host enrols once, and its link needs its key', async (t) => {
   const fixture = await Fixture.start(t);
   const alice = await fixture.firstPerson();

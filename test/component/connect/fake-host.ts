@@ -7,6 +7,7 @@ import {
   type VmStatus,
 } from '../../../shared/agent-api/index.ts';
 import type { IsoFile } from '../../../shared/agent-api/isos.ts';
+import { linkPipe } from '../../../shared/agent-api/link-pipe.ts';
 import { SNAPSHOT_COPYING, type Snapshot } from '../../../shared/agent-api/snapshots.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
@@ -66,7 +67,7 @@ export class FakeHost {
     const identity = generateIdentity();
     await client.enrolHost(identity, hostId, new Uint8Array(Buffer.from(token, 'base64')), '127.0.0.1');
     const socket = await client.openHostLink(identity, hostId);
-    const transport = webSocketTransport(socket);
+    const transport = linkPipe(webSocketTransport(socket));
     socket.resume();
     const handle = this.#handler();
     const peer = new RpcPeer(transport, {

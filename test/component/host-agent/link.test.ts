@@ -1,7 +1,7 @@
 /** The agent's side of the link, against a small backend of the test's own on loopback that checks every signature. */
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readFile, stat } from 'node:fs/promises';
+import { mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -22,6 +22,7 @@ import {
   hostLinkAnswerSchema,
   hostReportSchema,
 } from '../../../shared/agent-api/index.ts';
+import { linkPipe } from '../../../shared/agent-api/link-pipe.ts';
 import { utf8 } from '../../../shared/bytes.ts';
 import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
 import type { PublicIdentity } from '../../../shared/identity/identity.ts';
@@ -76,7 +77,7 @@ async function startTestBackend() {
       )
         return socket.close(RELAY_CLOSE.unauthenticated);
       const reports: HostReport[] = [];
-      const peer = new RpcPeer(webSocketTransport(socket), {
+      const peer = new RpcPeer(linkPipe(webSocketTransport(socket)), {
         onNotification: (method, params) => {
           if (method === HOST_REPORT) reports.push(hostReportSchema.parse(params));
           wake();
@@ -120,7 +121,7 @@ function configFor(folder: string, backend: { url: string; pin: string }): Confi
     stateDir: join(folder, 'state'),
     libvirtUri: 'qemu:///system?socket=/nowhere/libvirt-sock',
     backend,
-    pools: { images: folder, drives: folder, reserveMiB: 0 },
+    pools: { images: folder, drives: folder, isos: join(folder, 'isos'), reserveMiB: 0 },
   });
 }
 
@@ -128,6 +129,8 @@ t.test('enrol, link, answer, report, come back', async (t) => {
   const backend = await startTestBackend();
   t.teardown(() => backend.close());
   const folder = t.testdir();
+  const isos = join(folder, 'isos');
+  await mkdir(isos);
   const config = configFor(folder, { url: backend.url, pin: backend.pin });
 
   await t.test('enrolment: a wrong token is refused; the keys are for root alone', async (t) => {
@@ -145,12 +148,13 @@ t.test('enrol, link, answer, report, come back', async (t) => {
   const host = makeHost(config);
   const log = recordingLog();
   const stop = new AbortController();
+  let vms: HostReport['vms'] = [];
   const link = keepLink(
     {
       config,
       log,
       handle: agentDispatcher(host, () => {}),
-      report: () => hostReport(host),
+      report: async () => ({ ...(await hostReport(host)), vms }),
       random: () => 0,
     },
     stop.signal,
@@ -173,6 +177,31 @@ t.test('enrol, link, answer, report, come back', async (t) => {
     if (peer === undefined) return;
     await t.rejects(peer.call(agentMethods.vmStatus, { vmId: 'vm-0123456789ab' }), { code: 'libvirt-down' });
     await t.rejects(peer.call(agentMethods.vmStatus, { vmId: '; reboot' }), { code: 'bad-request' });
+  });
+
+  await t.test('H9: many VMs with many drives and many ISO images are no reason to cut it', async (t) => {
+    const id = (i: number, digits: number) => i.toString(16).padStart(digits, '0');
+    const attached = Array.from({ length: 8 }, (_, i) => ({ driveId: `drv${id(i, 16)}`, readOnly: false }));
+    vms = Array.from({ length: 500 }, (_, i) => ({ vmId: `vm-${id(i, 12)}`, state: 'running' as const, attached }));
+    const [first] = backend.links;
+    await link.report();
+    await backend.until(() => first?.reports.length === 3);
+    t.equal(first?.reports[2]?.vms.length, 500);
+    vms = [];
+    for (let i = 0; i < 1000; i++) await writeFile(join(isos, `${id(i, 64)}.iso`), '');
+    const listed = await first?.peer.call(agentMethods.isoList, {});
+    t.equal(listed?.isos.length, 1000);
+    t.equal(backend.links.length, 1);
+  });
+
+  await t.test('a report that is too long is not sent, and the link stays', async (t) => {
+    const attached = Array.from({ length: 254 }, () => ({ driveId: `drv${'0'.repeat(16)}`, readOnly: false }));
+    vms = Array.from({ length: 1000 }, () => ({ vmId: 'vm-000000000000', state: 'off' as const, attached }));
+    await t.rejects(link.report(), { code: 'limit' });
+    vms = [];
+    await link.report();
+    await backend.until(() => backend.links[0]?.reports.length === 4);
+    t.equal(backend.links.length, 1);
   });
 
   await t.test('C1: a cut link comes back by itself', async (t) => {
