@@ -5,11 +5,12 @@
  *   node scripts/test.ts all     all of that and the system tests, which boot real VMs
  */
 import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import { glob } from 'node:fs/promises';
 import { COMPILE_CACHE } from '../lab/programs.ts';
 import { installQuietly } from '../lab/quiet-install.ts';
 import { ensureDebianPackages, SSHD_PACKAGES, SSHD_SERVICES } from '../lab/setup.ts';
-import { type Counts, TapSummary } from './tap-summary.ts';
+import { inOrder, runFiles } from './run-files.ts';
+import type { Counts } from './tap-summary.ts';
 
 function runInherited(file: string, args: readonly string[]): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -27,44 +28,63 @@ async function check(what: string, file: string, args: readonly string[]): Promi
   return ok ? { passed: 1, failed: 0, notRun: 0 } : { passed: 0, failed: 1, notRun: 0 };
 }
 
+type Mode = 'quick' | 'all';
+
 /** What takes long is done in full only by `all`. */
 const FULL = { VMC_KILLS: '50', VMC_BIG_FILE: `${4 * 1024 ** 3}` };
 
-async function tap(group: string, jobs: number, timeoutSeconds: number, env: NodeJS.ProcessEnv): Promise<Counts> {
-  console.log(`== ${group} tests`);
-  const summary = new TapSummary();
-  const child = spawn('tap', [`--jobs=${jobs}`, `--timeout=${timeoutSeconds}`, '--reporter=tap', ...globs(group)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-    env,
-  });
-  const ended = new Promise<number>((resolve, reject) => {
-    child.once('error', reject);
-    child.once('exit', (code) => resolve(code ?? 1));
-  });
-  for await (const line of createInterface({ input: child.stdout }))
-    for (const shown of summary.line(line)) console.log(shown);
-  const code = await ended;
-  const counts = summary.counts;
-  // A test that did not run is not a test that passed; and a runner that failed without a failed assertion failed all the same.
-  if (counts.notRun > 0) console.log(`not ok: ${counts.notRun} ${group} tests did not run`);
-  if (summary.files === 0) console.log(`not ok: there are no ${group} tests`);
-  if (code !== 0 && counts.failed === 0)
-    console.log(`not ok: the runner of the ${group} tests ended with code ${code}`);
-  const extra = counts.notRun + (summary.files === 0 || (code !== 0 && counts.failed === 0) ? 1 : 0);
-  return { ...counts, failed: counts.failed + extra };
+interface Group {
+  name: string;
+  globs: readonly string[];
+  jobs: number;
+  timeoutSeconds: number;
+  limitSeconds: number;
+  /** What takes longest, longest first: the rest is done beside it. */
+  first?: readonly string[];
 }
 
-function globs(group: string): string[] {
-  return group === 'component'
-    ? ['test/component/**/*.test.ts', 'test/cli/**/*.test.ts']
-    : group === 'unit'
-      ? ['test/unit/**/*.test.ts', 'test/*.test.ts']
-      : group === 'system'
-        ? ['test/system/main-job.test.ts'] // it looks at all that is left on the machine: nothing else may run
-        : ['test/system/real-*.test.ts'];
+const withoutVm = (mode: Mode): Group => ({
+  name: 'unit and component',
+  globs: ['test/*.test.ts', 'test/{unit,component,cli}/**/*.test.ts'],
+  jobs: 4, // most of them wait most of the time
+  timeoutSeconds: mode === 'all' ? 480 : 120,
+  limitSeconds: 1000,
+  first: [
+    'life/kill',
+    'vmc/sftp-large',
+    'host-agent/fault-points',
+    'host-agent/snapshots-faults',
+    'host-agent/drive-files',
+    'vmc/key-slots',
+    'host-agent/snapshots-sftp',
+    'vmc/sftp-clients',
+    'host-agent/snapshots',
+    'life/sleep',
+    'host-agent/shared-pool',
+    'bench/bench',
+  ].map((name) => `test/component/${name}.test.ts`),
+});
+
+const WITH_VM: readonly Group[] = [
+  // It looks at all that is left on the machine: nothing else may run.
+  { name: 'system', globs: ['test/system/main-job.test.ts'], jobs: 1, timeoutSeconds: 900, limitSeconds: 1000 },
+  { name: 'real VM', globs: ['test/system/real-*.test.ts'], jobs: 2, timeoutSeconds: 2400, limitSeconds: 2500 },
+];
+
+async function runGroup(group: Group, env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<Counts> {
+  const { name, globs, first = [], ...limits } = group;
+  console.log(`== ${name} tests`);
+  const files = inOrder(await Array.fromAsync(glob(globs)), first);
+  const counts = await runFiles(files, { ...limits, env, signal, show: (line) => console.log(line) });
+  // A test that did not run is not a test that passed.
+  if (counts.notRun > 0) console.log(`not ok: ${counts.notRun} ${name} tests did not run`);
+  if (files.length === 0) console.log(`not ok: there are no ${name} tests`);
+  return { ...counts, failed: counts.failed + counts.notRun + (files.length === 0 ? 1 : 0) };
 }
 
 async function main(mode: string | undefined): Promise<number> {
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort());
   if (mode !== 'quick' && mode !== 'all') {
     console.error('usage: node scripts/test.ts quick|all');
     return 64;
@@ -77,8 +97,9 @@ async function main(mode: string | undefined): Promise<number> {
   const installed = [...(await ensureDebianPackages()), ...(await installQuietly(SSHD_PACKAGES, SSHD_SERVICES))];
   if (installed.length > 0) console.log(`== installed ${installed.join(' ')}`);
   const env = { ...process.env, NODE_COMPILE_CACHE: COMPILE_CACHE, ...(mode === 'all' ? FULL : {}) };
-  all.push(await tap('unit', 2, 60, env), await tap('component', 2, mode === 'all' ? 480 : 120, env));
-  if (mode === 'all') all.push(await tap('system', 1, 900, env), await tap('real VM', 2, 2400, env));
+  for (const group of [withoutVm(mode), ...(mode === 'all' ? WITH_VM : [])])
+    all.push(await runGroup(group, env, stop.signal));
+  if (stop.signal.aborted) all.push({ passed: 0, failed: 1, notRun: 0 });
   const passed = all.reduce((sum, counts) => sum + counts.passed, 0);
   const failed = all.reduce((sum, counts) => sum + counts.failed, 0);
   console.log(`\n${Math.round((performance.now() - started) / 1000)} s`);
