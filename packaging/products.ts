@@ -67,6 +67,7 @@ export const PRODUCTS: Readonly<Record<ProductName, Product>> = {
     files: {
       '/usr/lib/vmc/boot.nft': 'systemd/boot.nft',
       '/usr/lib/sysctl.d/60-vmc.conf': 'systemd/60-vmc.sysctl.conf',
+      '/usr/lib/udev/rules.d/54-vmc-drives.rules': 'systemd/54-vmc-drives.rules',
       '/usr/lib/udev/rules.d/56-vmc-drives.rules': 'systemd/56-vmc-drives.rules',
       '/etc/vmc/vmc.toml': 'packaging/etc/vmc.toml',
     },

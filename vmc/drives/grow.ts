@@ -1,10 +1,11 @@
 /** Taking the room that the host has added, while the drive stays mounted. Every step is right again when it is repeated. */
-import { readFile, realpath, statfs, writeFile } from 'node:fs/promises';
+import { readFile, statfs, writeFile } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { FileSystem } from '../../shared/api/drive.ts';
 import { run } from '../../shared/run.ts';
 import { before } from './fault-points.ts';
 import { checkKey, luksResize } from './luks.ts';
+import { mappingNode } from './mapping-node.ts';
 import { mappingPath } from './names.ts';
 import { canGrow, canResizeBtrfs } from './plan-grow.ts';
 
@@ -20,7 +21,7 @@ interface Mounted {
 export async function growVolume(driveId: string, device: string, mounted: Mounted, key: Uint8Array): Promise<void> {
   const disk = basename(device);
   await writeFile(`/sys/class/block/${disk}/device/rescan`, '1');
-  const mapping = basename(await realpath(mappingPath(driveId)));
+  const mapping = await mappingNode(driveId);
   await canResize(driveId, device, mounted);
   if (!canGrow(driveId, await bytesOf(disk), await bytesOf(mapping))) return checkKey(driveId, device, key);
   await before('drive.grow:luks');

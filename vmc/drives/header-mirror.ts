@@ -7,6 +7,7 @@ import { open, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeFolder } from '../../shared/files.ts';
 import { run } from '../../shared/run.ts';
+import { runOnDevices } from './device-mapper.ts';
 import { RUN_FOLDER } from './drive-lock.ts';
 import { writeHeader } from './header-copy.ts';
 import { mirrorName, mirrorPath } from './names.ts';
@@ -31,7 +32,7 @@ export async function openMirror(driveId: string, device: string, header: string
   // A leg that cannot be written holds the writer up: going on without it would leave the drive's header behind its data.
   const legs = `mirror core 2 ${REGION_SECTORS} nosync 2 ${loop} 0 ${device} 0 1 handle_errors`;
   const args = ['create', mirrorName(driveId), '--table', `0 ${SECTORS} ${legs}`];
-  await run({ file: 'dmsetup', args, timeoutMs: TIMEOUT_MS });
+  await runOnDevices({ file: 'dmsetup', args, timeoutMs: TIMEOUT_MS });
   return mirrorPath(driveId);
 }
 
@@ -39,7 +40,7 @@ export async function openMirror(driveId: string, device: string, header: string
 export async function closeMirror(driveId: string, device: string): Promise<void> {
   const file = mirroredHeader(driveId);
   if (await isThere(mirrorPath(driveId)))
-    await run({ file: 'dmsetup', args: ['remove', '--retry', mirrorName(driveId)], timeoutMs: TIMEOUT_MS });
+    await runOnDevices({ file: 'dmsetup', args: ['remove', '--retry', mirrorName(driveId)], timeoutMs: TIMEOUT_MS });
   if (!(await isThere(file))) return;
   const asked = ['--noheadings', '--output', 'NAME', '--associated', file];
   const loops = (await run({ file: 'losetup', args: asked, timeoutMs: TIMEOUT_MS })).stdout;

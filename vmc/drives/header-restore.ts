@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileSystemSchema } from '../../shared/api/drive.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { run } from '../../shared/run.ts';
+import { runOnDevices } from './device-mapper.ts';
 import { before } from './fault-points.ts';
 import { checkHeader, copyHeader, inMemory, withHeader, writeHeader } from './header-copy.ts';
 import { packHeader, unpackHeader } from './header-pack.ts';
@@ -69,7 +70,7 @@ async function requireNotMoving(driveId: string, device: string): Promise<void> 
 async function requireItsData(driveId: string, device: string, header: string, { bytes }: Secret): Promise<void> {
   const args = ['open', '--type', 'luks2', '--readonly', '--header', header, '--key-file', '-'];
   const open = [...args, device, mappingName(driveId)];
-  await run({ file: 'cryptsetup', args: open, stdin: bytes, timeoutMs: TIMEOUT_MS });
+  await runOnDevices({ file: 'cryptsetup', args: open, stdin: bytes, timeoutMs: TIMEOUT_MS });
   try {
     const type = fileSystemSchema.safeParse((await signatureOf(mappingPath(driveId)))?.type);
     if (type.success && (type.data !== 'ext4' || (await isExt4(mappingPath(driveId))))) return;

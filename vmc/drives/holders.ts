@@ -1,6 +1,6 @@
 /** Which processes hold a mounted file system, or the volume under it. */
-import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
-import { basename } from 'node:path';
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { mappingNode } from './mapping-node.ts';
 import { mountsOf } from './mounts-of.ts';
 import { mappingPath } from './names.ts';
 
@@ -19,11 +19,12 @@ export const findHolders = (mountPoint: string, proc = '/proc'): Promise<Holder[
 
 /** Who keeps a volume busy that is not mounted here: by a mount in another namespace (one process of each), or by its device. */
 export async function findDeviceHolders(driveId: string): Promise<Holder[]> {
-  const node = basename(await realpath(mappingPath(driveId)));
+  const node = await mappingNode(driveId);
   const number = (await readFile(`/sys/class/block/${node}/dev`, 'utf8')).trim();
+  const paths = [mappingPath(driveId), `/dev/${node}`];
   const seen = new Set([await readlink('/proc/self/ns/mnt')]);
   return findProcesses(async (folder) => {
-    if ((await openFiles(folder)).includes(`/dev/${node}`)) return { how: 'has its device open' };
+    if ((await openFiles(folder)).some((path) => paths.includes(path))) return { how: 'has its device open' };
     const namespace = await readlink(`${folder}/ns/mnt`).catch(() => undefined);
     if (namespace === undefined || seen.has(namespace)) return undefined;
     seen.add(namespace);

@@ -1,6 +1,7 @@
 /** cryptsetup(8). The key goes to its stdin and nowhere else. */
 import { VmcError } from '../../shared/errors.ts';
 import { CommandError, run } from '../../shared/run.ts';
+import { runOnDevices } from './device-mapper.ts';
 import { withHeader, writeHeader } from './header-copy.ts';
 import { mappingName } from './names.ts';
 import { UNFINISHED_LABEL } from './parse-state.ts';
@@ -54,7 +55,7 @@ export async function luksOpen(
       slot === undefined ? [] : ['--key-slot', String(slot)],
       ['--header', header, '--key-file', '-', device, mappingName(driveId)],
     ].flat();
-    await withKey(driveId, () => run({ file: 'cryptsetup', args, stdin: bytes, timeoutMs: TIMEOUT_MS }));
+    await withKey(driveId, () => runOnDevices({ file: 'cryptsetup', args, stdin: bytes, timeoutMs: TIMEOUT_MS }));
     if (reencryption?.isCut !== true) return;
     try {
       await writeHeader(driveId, device, header, areas); // before anything is written to the volume
@@ -75,14 +76,14 @@ export async function luksResize(driveId: string, device: string, key: Uint8Arra
   await withHeader(driveId, device, async (header, checked) => {
     requireSettled(driveId, checked);
     const args = ['resize', '--header', header, '--key-file', '-', mappingName(driveId)];
-    await withKey(driveId, () => run({ file: 'cryptsetup', args, stdin: key, timeoutMs: TIMEOUT_MS }));
+    await withKey(driveId, () => runOnDevices({ file: 'cryptsetup', args, stdin: key, timeoutMs: TIMEOUT_MS }));
   });
 }
 
 /** @throws VmcError 'busy' while something uses it. */
 export async function luksClose(driveId: string): Promise<void> {
   try {
-    await run({ file: 'cryptsetup', args: ['close', mappingName(driveId)], timeoutMs: TIMEOUT_MS });
+    await runOnDevices({ file: 'cryptsetup', args: ['close', mappingName(driveId)], timeoutMs: TIMEOUT_MS });
   } catch (error) {
     if (!(error instanceof CommandError) || error.exitCode !== BUSY) throw error;
     throw new VmcError(

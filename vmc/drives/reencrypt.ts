@@ -7,6 +7,7 @@
 import { VmcError } from '../../shared/errors.ts';
 import type { CallContext } from '../../shared/rpc/method.ts';
 import { run } from '../../shared/run.ts';
+import { WITHOUT_UDEV } from './device-mapper.ts';
 import { before } from './fault-points.ts';
 import { checkHeader, withHeader, writeHeader } from './header-copy.ts';
 import { closeMirror, hasMirror, mirroredHeader, openMirror } from './header-mirror.ts';
@@ -154,7 +155,7 @@ async function runUnit(it: Reencryption, mirror: string, totalBytes: number): Pr
         ...['--quiet', '--collect', '--pipe', '--wait', `--unit=${unit}`],
         ...[
           ...['KillSignal=SIGINT', 'SendSIGKILL=no', 'TimeoutStopSec=infinity', 'OOMScoreAdjust=-900'],
-          ...['LimitCORE=0', 'MemorySwapMax=0', 'Environment=LC_ALL=C'],
+          ...['LimitCORE=0', 'MemorySwapMax=0', `Environment=LC_ALL=C DM_DISABLE_UDEV=${WITHOUT_UDEV.DM_DISABLE_UDEV}`],
         ].map((property) => `--property=${property}`),
         ...['cryptsetup', 'reencrypt', '--resume-only', '--batch-mode', '--active-name', mappingName(driveId)],
         ...['--resilience', 'checksum', '--resilience-hash', 'sha256', '--hotzone-size', ZONE],
