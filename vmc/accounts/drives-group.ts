@@ -1,7 +1,9 @@
 /** The group whose members may use what is on drives: the accounts of those who have the right `drives`. */
+import { readFile } from 'node:fs/promises';
 import { VmcError } from '../../shared/errors.ts';
 import { run } from '../../shared/run.ts';
 import { findGroups } from './look-up.ts';
+import { parseGroup } from './parse-getent.ts';
 import { DRIVES_GROUP } from './plan-account.ts';
 import { planMembers } from './plan-members.ts';
 
@@ -30,7 +32,9 @@ export async function setMembers(mayUse: ReadonlyMap<string, boolean>): Promise<
   for (const name of add) await run({ file: 'gpasswd', args: ['--add', name, GROUP], timeoutMs: TIMEOUT_MS });
 }
 
+/** Asks the VM's other sources of groups only when the group is not among its own (group(5)). */
 export async function drivesGid(): Promise<number> {
-  await drivesGroup();
+  const own = parseGroup(await readFile('/etc/group', 'utf8')).filter(({ name, gid }) => name === GROUP || gid === GID);
+  if (own.length === 0 || own.some(({ name, gid }) => name !== GROUP || gid !== GID)) await drivesGroup();
   return GID;
 }

@@ -18,7 +18,7 @@ import { growFileSystem, growVolume } from './grow.ts';
 import { checkKey, luksClose } from './luks.ts';
 import { withMountTurn } from './mount-turn.ts';
 import { observe, statusOf } from './observe.ts';
-import { openAndMount } from './open.ts';
+import { mountUnlocked, unlock } from './open.ts';
 import type { FormatRequest } from './plan-format.ts';
 import { planOpen } from './plan-open.ts';
 import { type DriveSettings, readSettings, writeSettings } from './settings.ts';
@@ -128,13 +128,19 @@ export class Drives {
         await luksClose(driveId);
       }
       const work = { found, key, mountPoint, readOnly, repair, peopleGid, lock, ...context };
-      let check: Check | undefined;
       const turn = { folder: this.#runFolder, waitMs: NAME_WAIT_MS, signal: context.signal };
-      await withMountTurn(mountPoint, turn, () =>
-        this.#turns.undoing(async (undo) => {
-          check = await openAndMount(work, undo);
-        }),
-      );
+      const check = await this.#turns.undoing(async (undo) => {
+        const unlocked = unlock(work, undo); // while it waits for its turn to mount
+        const settled = Promise.allSettled([unlocked]);
+        try {
+          return await withMountTurn(mountPoint, turn, async () => {
+            await unlocked;
+            return this.#turns.undoing((undoMount) => mountUnlocked(work, undoMount));
+          });
+        } finally {
+          await settled; // what is still being done cannot be undone
+        }
+      });
       if (check !== undefined) onChecked?.(driveId, check);
       return { ...(await this.status(driveId)), ...(check === undefined ? {} : { check }) };
     });

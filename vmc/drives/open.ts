@@ -27,16 +27,20 @@ export interface OpenWork extends Pick<CallContext, 'progress' | 'signal'> {
   lock: number;
 }
 
-/** @returns what was done to a file system that was not in order. @throws VmcError 'wrong-key', 'wrong-state', 'already-exists', 'bad-data'. */
-export async function openAndMount(work: OpenWork, undo: Undo): Promise<Check | undefined> {
-  const { found, key, mountPoint, readOnly, repair } = work;
+/** @throws VmcError 'wrong-key', 'wrong-state', 'bad-data'. */
+export async function unlock({ found: { driveId, device }, key, readOnly }: OpenWork, undo: Undo): Promise<void> {
+  await before('drive.open:luks-open');
+  await luksOpen(driveId, device, key, { readOnly });
+  undo.add('lock the drive', () => luksClose(driveId));
+}
+
+/** @returns what was done to a file system that was not in order. @throws VmcError 'wrong-state', 'already-exists', 'bad-data'. */
+export async function mountUnlocked(work: OpenWork, undo: Undo): Promise<Check | undefined> {
+  const { found, mountPoint, readOnly, repair } = work;
   const { driveId, device } = found;
   const path = mappingPath(driveId);
   await mkdir(dirname(mountPoint), { recursive: true, mode: 0o755 });
   if (await prepareMountPoint(mountPoint)) undo.add('remove the mount point', () => removeMountPoint(mountPoint));
-  await before('drive.open:luks-open');
-  await luksOpen(driveId, device, key, { readOnly });
-  undo.add('lock the drive', () => luksClose(driveId));
   const { type, dirty } = (await signatureOf(path)) ?? {};
   const fileSystem = fileSystemSchema.safeParse(type).data;
   if (fileSystem === undefined) throw noFileSystem(found, type);

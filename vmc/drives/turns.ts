@@ -106,11 +106,12 @@ export class DriveTurns {
     }
   }
 
-  async undoing(work: (undo: Undo) => Promise<void>): Promise<void> {
+  async undoing<T>(work: (undo: Undo) => Promise<T>): Promise<T> {
     const undo = new Undo();
     try {
-      await work(undo);
+      const result = await work(undo);
       undo.commit();
+      return result;
     } catch (error) {
       for (const { what, error: failure } of await undo.rollBack()) this.#options.onUndoFailed(what, failure);
       throw error;
