@@ -34,14 +34,14 @@ export function addDriveKeyCommands(drive: Command, deps: CliDeps, cli: DriveKey
         progress: cli.progress,
       });
       const status = await drives.status(driveId(id));
-      const { doneBytes = 0, totalBytes = 0 } = status.reencryption ?? {};
-      answer(deps, json, { state, status }, () =>
-        state === 'done'
-          ? 're-encrypted'
-          : `stopped at ${humanBytes(doneBytes)} of ${humanBytes(totalBytes)}: the same command goes on`,
-      );
+      answer(deps, json, { state, status }, () => (state === 'done' ? 're-encrypted' : stoppedText(status)));
     });
 }
+
+const stoppedText = ({ reencryption: it }: DriveStatus) =>
+  it === undefined
+    ? 'stopped before it began: nothing was changed, the same command begins it'
+    : `stopped at ${humanBytes(it.doneBytes)} of ${humanBytes(it.totalBytes)}: the same command goes on`;
 
 function addSlotCommands(key: Command, deps: CliDeps, cli: DriveKeyCli): void {
   const context = { signal: new AbortController().signal };

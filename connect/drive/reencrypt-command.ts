@@ -34,7 +34,11 @@ export function addReencryptCommand(drives: Command, io: ConnectIo): void {
             `Backups of its header from before are of no use now. Its file may have grown: connect drive trim ${name}`,
           );
         reply(io, json, { ...status, driveId, reencrypted: state }, () =>
-          state === 'done' ? `${name}  encrypted anew` : `${name}  paused: connect drive reencrypt ${name} goes on`,
+          state === 'done'
+            ? `${name}  encrypted anew`
+            : status.reencryption === undefined
+              ? `${name}  stopped before it began, nothing was changed: connect drive reencrypt ${name} begins it`
+              : `${name}  paused: connect drive reencrypt ${name} goes on`,
         );
       }),
     );
@@ -55,7 +59,7 @@ async function saidPaused<T>({ name }: Drive, work: Promise<T>): Promise<T> {
     throw new VmcError(
       error.code,
       error.code === 'cancelled'
-        ? `The VM was told to pause. ${name} can be used as before, its data are in part encrypted anew.`
+        ? `The VM was told to pause. ${name} can be used as before. Whether some of it is encrypted anew: connect drive info ${name}`
         : `${error.message} ${name} can be used as before.`,
       `To go on: connect drive reencrypt ${name}`,
       { cause: error },

@@ -77,7 +77,7 @@ export const driveKeyMethods = {
     right: 'drives.full',
     changes: true,
     params: byId.extend({ key: driveKeySchema }),
-    /** paused: it was cancelled; asking again goes on where it stopped. Keys and data are as usable as before. */
+    /** paused: it was cancelled; asking again goes on where it stopped. Keys and data are as usable as before. Stopped before it began, the status names no re-encryption. */
     result: z.object({ state: z.enum(['done', 'paused']), status: driveStatusSchema }),
     progress: true,
   }),

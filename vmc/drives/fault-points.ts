@@ -40,8 +40,8 @@ export const KEY_FAULT_POINTS = [
   'drive.reencrypt:write',
   'drive.reencrypt:mirror',
   'drive.reencrypt:move',
-  'drive.reencrypt:settle',
   'drive.reencrypt:close',
+  'drive.reencrypt:settle',
 ] as const;
 
 export const MEDIA_FAULT_POINTS = [

@@ -63,6 +63,6 @@ async function metadataIn(path: string): Promise<Metadata | undefined> {
   }
 }
 
-async function isThere(path: string): Promise<boolean> {
+export async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }

@@ -10,10 +10,10 @@ import { run } from '../../shared/run.ts';
 import { WITHOUT_UDEV } from './device-mapper.ts';
 import { before } from './fault-points.ts';
 import { checkHeader, withHeader, writeHeader } from './header-copy.ts';
-import { closeMirror, hasMirror, mirroredHeader, openMirror } from './header-mirror.ts';
+import { closeMirror, hasMirror, isThere, mirroredHeader, openMirror } from './header-mirror.ts';
 import { killSlot } from './key-slots.ts';
-import { luksClose, luksOpen } from './luks.ts';
-import { mappingName, overlayName } from './names.ts';
+import { checkKey, luksClose, luksOpen } from './luks.ts';
+import { mappingName, overlayPath } from './names.ts';
 import { observe } from './observe.ts';
 import { type CheckedHeader, HEADER_BYTES } from './parse-luks-header.ts';
 import { KEY_COST } from './plan-passphrase.ts';
@@ -35,67 +35,98 @@ export interface Reencryption extends Pick<CallContext, 'progress' | 'signal'> {
 const unitOf = (driveId: string) => `vmc-reencrypt-${driveId}.service`;
 
 /**
- * Begins, or goes on. @returns 'paused' when it was stopped: every piece is then under the old key or the new one.
+ * Begins, or goes on. One that came to its end while no vmc was there to say so is said to be done, and not begun again.
+ * @returns 'paused' when it was stopped: every piece is then under the old key or the new one. Stopped before it began, it
+ * has changed nothing.
  * @throws VmcError 'wrong-key', 'wrong-state', 'busy': nothing was changed then.
  */
 export async function reencrypt(it: Reencryption): Promise<'done' | 'paused'> {
   const { driveId, device, key } = it;
-  if (await hasMirror(driveId)) {
-    await endUnit(driveId); // one that outlived its vmc
-    await closeMirror(driveId, device);
-  }
+  const isAtItsEnd = await takeOver(driveId, device);
+  await requireWhole(driveId);
   const { mounts, holders, sizeBytes } = await observe(driveId, device);
-  if (holders.includes(overlayName(driveId)))
-    throw new VmcError(
-      'wrong-state',
-      `The re-encryption of the drive ${driveId} was killed in the middle: a piece of it hangs.`,
-      'Restart the VM; opening the drive then makes it whole.',
-    );
   if (mounts.some(({ readOnly }) => readOnly))
     throw new VmcError('wrong-state', `The drive ${driveId} is open read-only.`, 'Close it, or open it read-write.');
-  const isOpen = holders.includes(mappingName(driveId));
-  if (mounts.length > 0) return move(it, sizeBytes);
-  if (isOpen) await luksClose(driveId);
-  await before('drive.reencrypt:open');
-  await luksOpen(driveId, device, key, { readOnly: false });
+  const isMounted = mounts.length > 0;
+  if (!isMounted && holders.includes(mappingName(driveId))) await luksClose(driveId);
+  if (isAtItsEnd) {
+    await checkKey(driveId, device, key);
+    return 'done';
+  }
+  if (!isMounted) {
+    await before('drive.reencrypt:open');
+    await luksOpen(driveId, device, key, { readOnly: false });
+  }
   try {
-    return await move(it, sizeBytes);
-  } finally {
+    if (!(await move(it, sizeBytes).finally(() => letGo(it, isMounted)))) return 'paused';
+  } catch (error) {
+    await requireWhole(driveId, error);
+    throw error;
+  }
+  return (await checkHeader(driveId, device)).reencryption === undefined ? 'done' : 'paused';
+}
+
+/**
+ * @throws VmcError 'busy' while one goes on that outlived its vmc; 'wrong-state' when cryptsetup was killed. Takes down what
+ * is left of one that has ended.
+ */
+export async function settleReencryption(driveId: string, device: string): Promise<void> {
+  if (await hasMirror(driveId)) {
+    const { stdout } = await systemctl('show', '--property', 'ActiveState', '--value', unitOf(driveId));
+    if (!['inactive', 'failed'].includes(stdout.trim()))
+      throw new VmcError(
+        'busy',
+        `The drive ${driveId} is being re-encrypted; vmc was restarted meanwhile.`,
+        'Ask for the re-encryption again to see it, and to stop it: connect drive reencrypt',
+      );
+    await closeMirror(driveId, device);
+  }
+  await requireWhole(driveId);
+}
+
+/** Stops one that outlived its vmc. @returns whether all was done. */
+async function takeOver(driveId: string, device: string): Promise<boolean> {
+  if (!(await hasMirror(driveId))) return false;
+  await endUnit(driveId);
+  const header = await checkHeader(driveId, mirroredHeader(driveId)).catch(() => undefined); // cut while it was made
+  await closeMirror(driveId, device);
+  return header !== undefined && header.reencryption === undefined;
+}
+
+/** What cryptsetup puts between a mounted volume and its drive stays only if it was killed: some of it is then suspended. */
+async function requireWhole(driveId: string, cause?: unknown): Promise<void> {
+  if (!(await isThere(overlayPath(driveId)))) return;
+  throw new VmcError(
+    'wrong-state',
+    `cryptsetup was killed while it re-encrypted the drive ${driveId}: who reads or writes the piece at hand waits for ever.`,
+    'Restart the VM: connect vm shutdown --force, then connect vm start. Opening the drive then makes it whole.',
+    { cause },
+  );
+}
+
+/** The mirror goes last: it is what says how far all has come. */
+async function letGo({ driveId, device }: Reencryption, isMounted: boolean): Promise<void> {
+  if (!isMounted) {
     await before('drive.reencrypt:close');
     await luksClose(driveId);
   }
-}
-
-/** @throws VmcError 'busy' while one goes on that outlived its vmc; takes down what is left of one that has ended. */
-export async function settleReencryption(driveId: string, device: string): Promise<void> {
-  if (!(await hasMirror(driveId))) return;
-  const { stdout } = await systemctl('show', '--property', 'ActiveState', '--value', unitOf(driveId));
-  if (!['inactive', 'failed'].includes(stdout.trim()))
-    throw new VmcError(
-      'busy',
-      `The drive ${driveId} is being re-encrypted; vmc was restarted meanwhile.`,
-      'Ask for the re-encryption again to see it, and to stop it: connect drive reencrypt',
-    );
+  await before('drive.reencrypt:settle');
   await closeMirror(driveId, device);
 }
 
-function move(it: Reencryption, sizeBytes: number): Promise<'done' | 'paused'> {
+/** @returns false when it was stopped before anything was changed. */
+function move(it: Reencryption, sizeBytes: number): Promise<boolean> {
   const { driveId, device, signal } = it;
   const secret: Secret = { kind: 'key', bytes: it.key };
   return withHeader(driveId, device, async (header, checked) => {
     const own = await unlockedSlot(driveId, header, checked, secret);
-    signal.throwIfAborted();
+    if (signal.aborted) return false;
     if (checked.reencryption === undefined) await begin(it, header, checked, own);
     await before('drive.reencrypt:mirror');
-    try {
-      const mirror = await openMirror(driveId, device, header);
-      await before('drive.reencrypt:move');
-      await runUnit(it, mirror, sizeBytes - HEADER_BYTES);
-    } finally {
-      await before('drive.reencrypt:settle');
-      await closeMirror(driveId, device);
-    }
-    return (await checkHeader(driveId, device)).reencryption === undefined ? 'done' : 'paused';
+    const mirror = await openMirror(driveId, device, header);
+    await before('drive.reencrypt:move');
+    await runUnit(it, mirror, sizeBytes - HEADER_BYTES);
+    return true;
   });
 }
 
@@ -146,7 +177,10 @@ async function runUnit(it: Reencryption, mirror: string, totalBytes: number): Pr
     if (reencryption !== undefined)
       progress({ step: 're-encrypting', done: reencryption.doneBytes ?? totalBytes, total: totalBytes, unit: 'bytes' });
   };
-  const timer = setInterval(() => void tell().catch(() => {}), PROGRESS_MS); // between two writes: the next time
+  const timer = setInterval(() => {
+    if (signal.aborted) stop(); // it came before the unit was there
+    void tell().catch(() => {}); // between two writes: the next time
+  }, PROGRESS_MS);
   signal.addEventListener('abort', stop);
   try {
     const { exitCode, stderr } = await run({
