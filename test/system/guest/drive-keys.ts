@@ -13,37 +13,33 @@ import type { FaultPoint } from '../../../vmc/drives/fault-points.ts';
 import { findDevice } from '../../../vmc/drives/find-device.ts';
 import { checkHeader } from '../../../vmc/drives/header-copy.ts';
 import { mirroredHeader } from '../../../vmc/drives/header-mirror.ts';
+import { reencrypt as reencryptDevice } from '../../../vmc/drives/reencrypt.ts';
 import { byHand, context, doWork, makeDrives, type Work } from './drive-work.ts';
 import { goOnWriting, lookAtPieces, type Pieces, type PiecesSeen, writeAll } from './drive-writer.ts';
 import { runApart, serve } from './serve.ts';
 
 const MIB = 1024 * 1024;
+/** Of 1 MiB each. */
+const FILES = 4;
+const PIECES = 1024;
 /** On the VM's own disk. */
 const NOTES = '/var/lib/vmc-guest';
 const HEADER_COPY = '/run/vmc-guest/header.gz';
-
-/** A key in base64, or a passphrase. */
-type Words = { key: string } | { passphrase: string };
 
 export interface Request {
   do: keyof ReturnType<typeof scenes>;
   driveId: string;
   /** Base64. */
   key: string;
-  /** The drive whose copy this is. */
-  origin?: string;
-  /** Of 1 MiB each. */
-  files?: number;
-  /** Of 4 KiB each. */
-  pieces?: number;
-  /** How many of the notes count. */
-  notes?: number;
-  /** Each re-encryption is stopped when so many bytes are done; the last one goes to its end. */
-  stops?: number[];
-  /** Default: the key. */
-  unlock?: Words;
-  add?: Words;
+  /** Of another slot. */
+  add?: string;
   slot?: number;
+}
+
+export interface Survived {
+  point: FaultPoint;
+  /** What a crash there left. */
+  left: string;
 }
 
 export interface Whole {
@@ -65,16 +61,14 @@ function contentOf(number: number): Buffer {
 }
 
 function scenes(request: Request) {
-  const { driveId, key, origin = driveId, files = 4, pieces = 1024, notes, stops = [], slot = 0 } = request;
+  const { driveId, key, add = key, slot = 0 } = request;
   const folder = `/mnt/${driveId}`;
   const mapping = `/dev/mapper/vmc-${driveId}`;
-  const written: Pieces = { file: `${folder}/pieces`, notes: `${NOTES}/${origin}`, count: pieces };
-  const keyBytes = () => Buffer.from(key, 'base64'); // what vmc is given it overwrites
-  const unlockOf = (words: Words = { key }): DriveUnlock =>
-    'key' in words ? { key: Buffer.from(words.key, 'base64') } : words;
+  const written: Pieces = { file: `${folder}/pieces`, notes: `${NOTES}/${driveId}`, count: PIECES };
+  const bytesOf = (base64: string) => Buffer.from(base64, 'base64'); // what vmc is given it overwrites
+  const unlock = (): DriveUnlock => ({ key: bytesOf(key) });
   const act = (what: Work['do'], more: Partial<Work> = {}) => doWork(drives, { do: what, driveId, key, ...more });
   const deviceOf = async () => (await findDevice(driveId)) ?? '';
-  const apart = (what: Request['do'], point?: FaultPoint) => runApart({ ...request, do: what }, point);
 
   const startWriter = async (): Promise<ChildProcess> => {
     const child = spawn(process.execPath, [process.argv[1] ?? ''], { stdio: ['pipe', 'ignore', 'inherit'] });
@@ -84,15 +78,21 @@ function scenes(request: Request) {
   };
 
   /** @param stopBytes it is stopped when so much is done. */
-  const reencrypt = async (stopBytes = Number.POSITIVE_INFINITY) => {
+  const reencrypt = (stopBytes = Number.POSITIVE_INFINITY) => {
     const stop = new AbortController();
-    let done = 0;
-    const progress = (it: { done?: number | undefined }) => {
-      done = it.done ?? 0;
+    const progress = ({ done = 0 }: { done?: number | undefined }) => {
       if (done >= stopBytes) stop.abort();
     };
-    return { state: await drives.keys.reencrypt(driveId, keyBytes(), { signal: stop.signal, progress }), done };
+    return drives.keys.reencrypt(driveId, bytesOf(key), { signal: stop.signal, progress });
   };
+
+  /** In the header that cryptsetup writes. */
+  const movedBytes = async () =>
+    (await checkHeader(driveId, mirroredHeader(driveId)).catch(() => undefined))?.reencryption?.doneBytes ?? 0;
+
+  /** Of the volume keys. */
+  const digestsIn = async (header: string) =>
+    JSON.stringify(((await checkHeader(driveId, header)).json as { digests: unknown }).digests);
 
   const all = {
     /** Never ends by itself. */
@@ -103,41 +103,34 @@ function scenes(request: Request) {
       rmSync(written.notes, { force: true });
       await act('format', { overwrite: driveId });
       await act('open');
-      for (let i = 0; i < files; i += 1) writeFileSync(`${folder}/file-${i}`, contentOf(i), { flush: true });
+      for (let i = 0; i < FILES; i += 1) writeFileSync(`${folder}/file-${i}`, contentOf(i), { flush: true });
       writeAll(written);
       byHand(['sync', '--file-system', folder]);
     },
 
-    /** Stopped, and gone on with, while somebody writes; then to its end. */
-    async stopAndGoOn() {
-      await act('open');
+    /** While somebody writes: stopped before it began, stopped amid, vmc killed while data move; a new one takes over. */
+    async interrupted() {
       const writer = await startWriter();
       try {
-        const states: string[] = [];
-        for (const stop of [...stops, undefined]) states.push((await reencrypt(stop)).state);
-        expect(writer.exitCode === null, 'somebody wrote all the time');
-        return { states, table: byHand(['dmsetup', 'table', `vmc-${driveId}`]) };
-      } finally {
-        await ended(writer);
-      }
-    },
+        const device = await deviceOf();
+        const early = { driveId, device, key: bytesOf(key), signal: AbortSignal.abort(), progress: () => {} };
+        const notBegun = [await reencryptDevice(early), (await drives.status(driveId)).reencryption ?? null];
+        const stopped = await reencrypt(1);
+        const { doneBytes = 0 } = (await drives.status(driveId)).reencryption ?? {};
 
-    /** vmc is killed while data move, and somebody writes; a new one takes over. */
-    async killAndGoOn() {
-      await act('open');
-      const writer = await startWriter();
-      try {
         const vmc = spawn(process.execPath, [process.argv[1] ?? ''], { stdio: ['pipe', 'ignore', 'inherit'] });
         vmc.stdin?.end(JSON.stringify({ ...request, do: 'finish' }));
-        const moved = async () =>
-          (await checkHeader(driveId, mirroredHeader(driveId)).catch(() => undefined))?.reencryption?.doneBytes ?? 0;
-        while ((await moved()) === 0 && vmc.exitCode === null) await delay(100);
+        while ((await movedBytes()) <= doneBytes && vmc.exitCode === null) await delay(100);
+        byHand(['systemctl', 'kill', '--signal', 'SIGSTOP', `vmc-reencrypt-${driveId}.service`]); // so that it is not done yet
         await ended(vmc);
-        const busy = await act('close').then(
+        const close = await act('close').then(
           () => 'closed',
           ({ code }: VmcError) => code,
         );
-        return { killed: vmc.signalCode, busy, again: (await reencrypt()).state };
+        const again = await reencrypt();
+        expect(writer.exitCode === null, 'somebody wrote all the time');
+        const table = byHand(['dmsetup', 'table', `vmc-${driveId}`]);
+        return { notBegun, stopped, doneBytes, killed: vmc.signalCode, close, again, table };
       } finally {
         await ended(writer);
       }
@@ -145,20 +138,12 @@ function scenes(request: Request) {
 
     finish: () => reencrypt(),
 
-    countNotes: async () => readFileSync(written.notes, 'utf8').split('\n').length - 1,
-
-    async segments() {
-      const json = byHand(['cryptsetup', 'luksDump', '--dump-json-metadata', await deviceOf()]);
-      const { segments } = JSON.parse(json) as { segments: Record<string, { flags?: string[]; size: string }> };
-      return Object.values(segments).map(({ size, flags = [] }) => `${size} ${flags.join()}`.trim());
-    },
-
     /** Opens it, looks at every byte, closes it, and has e2fsck look. */
     async look(): Promise<Whole> {
       await act('close');
       await act('open');
-      const seen = lookAtPieces(written, notes);
-      const wrongFiles = Array.from({ length: files }, (_, i) => i).filter(
+      const seen = lookAtPieces(written);
+      const wrongFiles = Array.from({ length: FILES }, (_, i) => i).filter(
         (i) => !readFileSync(`${folder}/file-${i}`).equals(contentOf(i)),
       );
       byHand(['umount', folder]);
@@ -172,17 +157,14 @@ function scenes(request: Request) {
       expect(pieces.wrong.length + pieces.lost.length + wrongFiles.length === 0, JSON.stringify([pieces, wrongFiles]));
     },
 
-    open: () => act('open'),
-    close: () => act('close'),
     status: () => drives.status(driveId),
-    list: () => drives.keys.list(driveId, context),
-    addKey: () => drives.keys.add(driveId, { unlock: unlockOf(request.unlock), add: unlockOf(request.add) }, context),
-    removeKey: () => drives.keys.remove(driveId, { unlock: unlockOf(request.unlock), slot }, context),
+    addKey: () => drives.keys.add(driveId, { unlock: unlock(), add: { key: bytesOf(add) } }, context),
+    removeKey: () => drives.keys.remove(driveId, { unlock: unlock(), slot }, context),
 
     backUp: async () => writeFileSync(HEADER_COPY, await drives.keys.backupHeader(driveId, context)),
     restore: () =>
       drives.keys.restoreHeader(
-        { driveId, key: keyBytes(), confirm: driveId },
+        { driveId, key: bytesOf(key), confirm: driveId },
         () => readFileSync(HEADER_COPY),
         context,
       ),
@@ -192,38 +174,47 @@ function scenes(request: Request) {
       byHand(['dd', 'if=/dev/zero', `of=${await deviceOf()}`, 'bs=1M', 'count=16', 'oflag=direct', 'status=none']);
     },
 
-    /** Ends vmc at each of these points, on a drive that is closed; the same asked again makes it right. */
-    async walk(): Promise<{ point: FaultPoint; left: string }[]> {
-      const survived: { point: FaultPoint; left: string }[] = [];
-      const crash = async (what: Request['do'], point: FaultPoint) => {
-        const it = await apart(what, point);
+    /**
+     * Ends vmc at each of these points, on a drive that is closed. The same is then asked again: it comes to the next
+     * point, or to its end.
+     */
+    async walk(): Promise<Survived[]> {
+      const survived: Survived[] = [];
+      const crash = async (work: Partial<Request> & Pick<Request, 'do'>, point: FaultPoint) => {
+        const it = await runApart({ ...request, ...work }, point);
         expect(it.crashed, `${point}: it came there, and not to ${JSON.stringify(it)}`);
-        const { state } = await drives.status(driveId);
-        survived.push({ point, left: state });
+        const { state, reencryption } = await drives.status(driveId);
+        survived.push({
+          point,
+          left: reencryption === undefined ? state : `${state}, ${reencryption.doneBytes} bytes`,
+        });
       };
       const slots = async () => (await drives.keys.list(driveId, context)).length;
-      await all.make();
-      await act('close');
-      await crash('addKey', 'drive.keyAdd:write');
+      await crash({ do: 'addKey' }, 'drive.keyAdd:write');
       expect((await slots()) === 1, 'no key came in');
       const added = await all.addKey();
       expect((await slots()) === 2 && (await all.addKey()) === added, 'one more key, however often it is added');
-      const remove = { ...request, slot: added };
-      const removed = await runApart({ ...remove, do: 'removeKey' }, 'drive.keyRemove:write');
-      expect(removed.crashed && (await slots()) === 2, `drive.keyRemove:write: ${JSON.stringify(removed)}`);
-      survived.push({ point: 'drive.keyRemove:write', left: (await drives.status(driveId)).state });
-      await scenes(remove).removeKey();
+      await crash({ do: 'removeKey', slot: added }, 'drive.keyRemove:write');
+      expect((await slots()) === 2, 'no key went');
+      await scenes({ ...request, slot: added }).removeKey();
       expect((await slots()) === 1, 'one key');
+
       await all.backUp();
       await all.damage();
-      await crash('restore', 'drive.headerRestore:write');
+      await crash({ do: 'restore' }, 'drive.headerRestore:write');
       await all.restore();
       await all.right();
-      for (const step of ['open', 'begin', 'write', 'mirror', 'move', 'settle', 'close'] as const) {
-        await crash('finish', `drive.reencrypt:${step}`);
-        await all.right();
+
+      for (const step of ['open', 'begin', 'write', 'mirror'] as const)
+        await crash({ do: 'finish' }, `drive.reencrypt:${step}`);
+      await all.right();
+      await crash({ do: 'finish' }, 'drive.reencrypt:move');
+      for (const step of ['close', 'settle'] as const) {
+        await crash({ do: 'finish' }, `drive.reencrypt:${step}`);
+        const digests = await digestsIn(mirroredHeader(driveId));
+        expect((await all.finish()) === 'done', `${step}: done`);
+        expect((await digestsIn(await deviceOf())) === digests, `${step}: it was not begun again`);
       }
-      expect((await all.finish()).state === 'done', 'done');
       await all.right();
       return survived;
     },

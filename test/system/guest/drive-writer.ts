@@ -60,10 +60,9 @@ export interface PiecesSeen {
   lost: number[];
 }
 
-/** @param lines of the notes that count; undefined: all. */
-export function lookAtPieces({ file, notes, count }: Pieces, lines?: number): PiecesSeen {
+export function lookAtPieces({ file, notes, count }: Pieces): PiecesSeen {
   const least = new Map<number, number>();
-  const noted = readNotes(notes).slice(0, lines);
+  const noted = readNotes(notes);
   for (const line of noted) {
     const [number = -1, version = -1] = line.split(' ').map(Number);
     least.set(number, Math.max(version, least.get(number) ?? 1));
