@@ -6,6 +6,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
+import { nodeOptionsOf } from '../../../bench/deployed.ts';
 import { run } from '../../../shared/run.ts';
 
 const MARK = 'VMC_TEST_OWN_ETC';
@@ -16,7 +17,8 @@ export async function inOwnEtc(url: string, tests: () => void | Promise<void>): 
   if (scratch === undefined) {
     const folder = await mkdtemp('/var/tmp/vmc-etc-');
     t.teardown(() => rm(folder, { recursive: true, force: true }));
-    const args = ['--net', '--mount', process.execPath, fileURLToPath(url)];
+    const node = [process.execPath, ...(await nodeOptionsOf('vmc'))]; // without these its SFTP takes twice as long
+    const args = ['--net', '--mount', ...node, fileURLToPath(url)];
     await t.spawn('unshare', args, { env: { ...process.env, [MARK]: folder, TAP: '1' } }, 'with an /etc of its own');
     return;
   }
