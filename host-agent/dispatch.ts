@@ -13,6 +13,7 @@ import type { Host } from './host.ts';
 import { listIsos } from './isos/isos.ts';
 import { createSnapshot } from './snapshots/create.ts';
 import { deleteSnapshot } from './snapshots/delete.ts';
+import { forgetUnfinished } from './snapshots/forget.ts';
 import { listSnapshots } from './snapshots/records.ts';
 import { restoreSnapshot } from './snapshots/restore.ts';
 import { verifySnapshot } from './snapshots/verify.ts';
@@ -75,6 +76,7 @@ export function agentDispatcher(
       await deleteSnapshot(host, snapshotId);
       return {};
     },
+    snapshotForget: async ({ driveId }) => ({ forgotten: await forgetUnfinished(host, driveId) }),
   };
   // The backend may ask for all of it: that is who is at the other end of the link.
   const handle = dispatcher(agentMethods, implementation, () => {}, {});

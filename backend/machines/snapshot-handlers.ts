@@ -16,6 +16,9 @@ import { requireMade } from './drive-handlers.ts';
 import { addDrive, makingFile } from './make-drive.ts';
 import { ignoreAbsent } from './vm-handlers.ts';
 
+/** A server that does not answer is given up after a while. */
+const FORGET_OPTIONS = { timeoutMs: 300_000 };
+
 type Known = SnapshotRow & { told: NonNullable<SnapshotRow['told']> };
 
 export function snapshotHandlers(deps: MachineDeps): Pick<Handlers, keyof typeof snapshotRoutes> {
@@ -38,6 +41,10 @@ export function snapshotHandlers(deps: MachineDeps): Pick<Handlers, keyof typeof
       );
     return drive;
   };
+  /** Also of a drive that is gone, as long as there are snapshots of it. */
+  const hostOfSnapshots = (account: Account, driveId: string): string =>
+    store.snapshots.ownedBy(account.userId).find((it) => it.driveId === driveId)?.hostId ??
+    ownDrive(store, account, driveId).hostId;
   return {
     async snapshotCreate({ params: { driveId }, body: { kind, target } }, request) {
       const { account } = request;
@@ -126,6 +133,18 @@ export function snapshotHandlers(deps: MachineDeps): Pick<Handlers, keyof typeof
         store.snapshots.remove(snapshotId);
       });
       return {};
+    },
+
+    async snapshotForget({ params: { driveId }, body: { confirm } }, { account }) {
+      if (confirm !== driveId) throw new VmcError('bad-request', 'The drive is not the one that was confirmed.');
+      return jobs.whenIdle(driveKey(driveId), async () => {
+        const hostId = hostOfSnapshots(account, driveId);
+        const told = await links.call(hostId, snapshotMethods.snapshotForget, { driveId }, FORGET_OPTIONS);
+        for (const { snapshotId, doing } of told.forgotten)
+          if (doing === 'deleting' && store.snapshots.get(snapshotId)?.driveId === driveId)
+            store.snapshots.remove(snapshotId);
+        return told;
+      });
     },
   };
 }

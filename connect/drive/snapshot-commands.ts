@@ -1,7 +1,7 @@
 /** `connect drive snapshot`: ciphertext of a drive at one moment, kept by its host or at the site's SFTP server. */
 import { type Command, Option } from 'commander';
 import { driveFormatSchema } from '../../shared/agent-api/index.ts';
-import { snapshotMethods, snapshotTargetSchema } from '../../shared/agent-api/snapshots.ts';
+import { type Forgotten, snapshotMethods, snapshotTargetSchema } from '../../shared/agent-api/snapshots.ts';
 import { humanBytes, table } from '../../shared/cli/program.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { nameSchema, snapshotIdSchema } from '../../shared/names.ts';
@@ -153,6 +153,36 @@ export function addSnapshotCommands(drives: Command, io: ConnectIo): void {
         reply(io, json, { snapshotId, deleted: true }, () => `${snapshotId}  deleted`);
       });
     });
+
+  snapshots
+    .command('forget')
+    .description("End what was begun with a drive's snapshots although their server is gone for good")
+    .argument('<drive>', 'name or id')
+    .requiredOption('--confirm <id>', "the drive's id")
+    .option('--json', 'answer as JSON')
+    .addHelpText(
+      'after',
+      '\nIt says what may remain on the server. Whole snapshots there stay: delete them, then forget that.\n\nExample:\n  connect drive snapshot forget data --confirm drv0123456789abcdef',
+    )
+    .action((wanted: string, { confirm, json }: { confirm: string; json?: boolean }, command: Command) =>
+      withSession(io, command, async (session) => {
+        const listed = await ask(session, snapshotRoutes.snapshotList, { params: {}, body: {} });
+        const driveId = await idOf(session, listed.snapshots, wanted);
+        requireConfirm(confirm, driveId, "the drive's id");
+        const input = { params: { driveId }, body: { confirm: driveId } };
+        const { forgotten } = await ask(session, snapshotRoutes.snapshotForget, input, HOST_WORK_MS);
+        reply(io, json, { driveId, forgotten }, (it) => forgottenText(it.forgotten));
+      }),
+    );
+}
+
+function forgottenText(forgotten: readonly Forgotten[]): string {
+  if (forgotten.length === 0) return 'Nothing was unfinished.';
+  const text = ({ snapshotId, doing, remains }: Forgotten) => [
+    `${snapshotId}  ${doing === 'making' ? 'was not finished' : 'deleted'}${remains.length === 0 ? '' : '; on the server there may remain:'}`,
+    ...remains.map((path) => `  ${path}`),
+  ];
+  return forgotten.flatMap(text).join('\n');
 }
 
 /** Of a drive that may be gone: then the snapshots tell. */

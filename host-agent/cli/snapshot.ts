@@ -2,12 +2,18 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import { driveFormatSchema } from '../../shared/agent-api/index.ts';
-import { type Snapshot, snapshotKindSchema, snapshotTargetSchema } from '../../shared/agent-api/snapshots.ts';
+import {
+  type Forgotten,
+  type Snapshot,
+  snapshotKindSchema,
+  snapshotTargetSchema,
+} from '../../shared/agent-api/snapshots.ts';
 import { answer, humanBytes, table } from '../../shared/cli/program.ts';
 import { VmcError } from '../../shared/errors.ts';
 import type { Work } from '../drives/qemu-img.ts';
 import { createSnapshot } from '../snapshots/create.ts';
 import { deleteSnapshot, pruneSnapshots } from '../snapshots/delete.ts';
+import { forgetUnfinished } from '../snapshots/forget.ts';
 import { listSnapshots } from '../snapshots/records.ts';
 import { restoreSnapshot } from '../snapshots/restore.ts';
 import { verifySnapshot } from '../snapshots/verify.ts';
@@ -31,6 +37,16 @@ const snapshotLines = (snapshots: readonly Snapshot[]): string =>
       it.parentId ?? '-',
     ]),
   ]);
+
+function forgottenText(forgotten: readonly Forgotten[]): string {
+  if (forgotten.length === 0) return 'nothing was unfinished';
+  return forgotten
+    .flatMap(({ snapshotId, doing, remains }) => [
+      `${snapshotId}  ${doing === 'making' ? 'was not finished' : 'deleted'}${remains.length === 0 ? '' : '; on the server there may remain:'}`,
+      ...remains.map((path) => `  ${path}`),
+    ])
+    .join('\n');
+}
 
 export function addSnapshotCommands(program: Command, { io, host, stopSignal }: CliContext): void {
   const snapshot = program
@@ -109,6 +125,20 @@ export function addSnapshotCommands(program: Command, { io, host, stopSignal }: 
       if (!(await deleteSnapshot(await host(), id)))
         throw new VmcError('not-found', `This host has no snapshot ${id}.`);
       answer(io, options.json, { deleted: id }, (it) => `deleted ${it.deleted}`);
+    });
+
+  snapshot
+    .command('forget')
+    .description(
+      'end what was begun with snapshots of a drive although their SFTP server is gone for good; says what may remain there',
+    )
+    .argument('<drive>', 'its id', parseDriveId)
+    .requiredOption('--confirm <id>', "the drive's id again")
+    .option('--json', 'as JSON')
+    .action(async (driveId: string, options: JsonOption & { confirm: string }) => {
+      if (options.confirm !== driveId) throw new VmcError('bad-request', '--confirm names another drive.');
+      const forgotten = await forgetUnfinished(await host(), driveId);
+      answer(io, options.json, { forgotten }, (it) => forgottenText(it.forgotten));
     });
 
   snapshot

@@ -286,7 +286,7 @@ class Making {
       throw new VmcError(
         failure instanceof VmcError ? failure.code : 'internal',
         `${why} Not all of it could be undone: ${also}`,
-        'Finish with: host-agent reconcile',
+        (error instanceof VmcError ? error.hint : undefined) ?? 'Finish with: host-agent reconcile',
         { cause: failure },
       );
     }

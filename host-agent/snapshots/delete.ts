@@ -4,7 +4,14 @@ import { requirePool } from '../drives/pool-marker.ts';
 import type { Host } from '../host.ts';
 import { whereIs } from './bitmaps.ts';
 import { buildingOn, superfluous } from './plan-snapshot.ts';
-import { findSnapshot, listSnapshots, snapshotsLock, type Undertaking, undertakings } from './records.ts';
+import {
+  findSnapshot,
+  listSnapshots,
+  snapshotReadLock,
+  snapshotsLock,
+  type Undertaking,
+  undertakings,
+} from './records.ts';
 import { backupLock, settle } from './settle.ts';
 
 /** @returns false when there was no such snapshot. @throws VmcError 'busy' while others build on it. */
@@ -13,7 +20,7 @@ export async function deleteSnapshot(host: Host, snapshotId: string): Promise<bo
   const found = await findSnapshot(host, snapshotId);
   if (found === undefined) return false;
   const { driveId, target } = found;
-  return host.locks.hold([driveId, snapshotsLock(driveId)], async () => {
+  return host.locks.hold([driveId, snapshotsLock(driveId), snapshotReadLock(driveId)], async () => {
     const builtOnIt = buildingOn(await listSnapshots(host, driveId), snapshotId);
     if (builtOnIt.length > 0)
       throw new VmcError(

@@ -5,7 +5,14 @@ import { errorMessage, VmcError } from '../../shared/errors.ts';
 import { driveIdSchema, snapshotIdSchema } from '../../shared/names.ts';
 import type { Host } from '../host.ts';
 import type { Finding } from '../reconcile.ts';
-import { listSnapshots, snapshotsLock, snapshotsPool, type Undertaking, undertakings } from './records.ts';
+import {
+  listSnapshots,
+  snapshotReadLock,
+  snapshotsLock,
+  snapshotsPool,
+  type Undertaking,
+  undertakings,
+} from './records.ts';
 import { dropFetched, fetches, fetchFolder } from './restore.ts';
 import { backupLock, settle } from './settle.ts';
 
@@ -15,7 +22,7 @@ const words = (it: Undertaking): string =>
 export async function reconcileSnapshots(host: Host, dryRun: boolean): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const it of await undertakings(host).list()) {
-    if ((await host.locks.isHeld(it.driveId)) || (await host.locks.isHeld(snapshotsLock(it.driveId)))) continue;
+    if (await isBusy(host, it.driveId)) continue;
     try {
       if (!dryRun) await settleOne(host, it.snapshotId, it.driveId);
       findings.push({ outcome: 'repaired', what: `ended ${words(it)}` });
@@ -32,8 +39,14 @@ export async function reconcileSnapshots(host: Host, dryRun: boolean): Promise<F
   return findings;
 }
 
+async function isBusy(host: Host, driveId: string): Promise<boolean> {
+  for (const lock of [driveId, snapshotsLock(driveId), snapshotReadLock(driveId)])
+    if (await host.locks.isHeld(lock)) return true;
+  return false;
+}
+
 async function settleOne(host: Host, snapshotId: string, driveId: string): Promise<void> {
-  await host.locks.hold([driveId, snapshotsLock(driveId)], async () => {
+  await host.locks.hold([driveId, snapshotsLock(driveId), snapshotReadLock(driveId)], async () => {
     const it = await undertakings(host).get(snapshotId);
     if (it !== undefined)
       await host.locks.hold(it.domain === undefined ? [] : [backupLock(it.domain)], () => settle(host, it));

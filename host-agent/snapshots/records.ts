@@ -35,6 +35,9 @@ export const copySocket = (host: Host, driveId: string): string => join(host.con
 /** Held while snapshots of a drive are made, deleted or read for a restore. */
 export const snapshotsLock = (driveId: string): string => `snapshots-${driveId}`;
 
+/** Held while snapshots of a drive are verified or deleted. New ones can be made meanwhile. */
+export const snapshotReadLock = (driveId: string): string => `snapshots-read-${driveId}`;
+
 /** @throws VmcError 'bad-config' on a host that has no pool for them. */
 export function snapshotsPool(host: Host): string {
   const { snapshots } = host.config.pools;

@@ -25,11 +25,20 @@ export interface RemoteFiles {
   record: string;
 }
 
-export function remoteFiles(
-  host: Host,
-  { driveId, snapshotId }: Pick<Snapshot, 'driveId' | 'snapshotId'>,
-): RemoteFiles {
-  const folder = `${sftpSettings(host).folder}/${driveId}`;
+type Named = Pick<Snapshot, 'driveId' | 'snapshotId'>;
+
+/** @throws VmcError 'bad-config'. */
+export const remoteFiles = (host: Host, it: Named): RemoteFiles => filesIn(sftpSettings(host).folder, it);
+
+/** For a person to look for, also when host-agent.toml names no server any more. */
+export function remoteNames({ config }: Host, it: Named): string[] {
+  const { sftp } = config.snapshots;
+  const { data, partial, record } = filesIn(sftp === undefined ? '…' : `${sftp.server}:${sftp.folder}`, it);
+  return [data, partial, record];
+}
+
+function filesIn(root: string, { driveId, snapshotId }: Named): RemoteFiles {
+  const folder = `${root}/${driveId}`;
   const data = `${folder}/${snapshotId}.qcow2`;
   return { folder, data, partial: `${data}.partial`, record: `${folder}/${snapshotId}.json` };
 }

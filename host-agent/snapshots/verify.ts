@@ -10,19 +10,31 @@ import type { Work } from '../drives/qemu-img.ts';
 import type { Host } from '../host.ts';
 import { checkImage } from './chain-file.ts';
 import { hashFile } from './hash-file.ts';
-import { requireChain, snapshotPath } from './records.ts';
+import { requireChain, requireSnapshot, snapshotPath, snapshotReadLock, undertakings } from './records.ts';
 import { remoteFiles, sftpSettings } from './remote.ts';
 import { withSftp } from './sftp-client.ts';
 import { steadyProgress } from './steady-progress.ts';
 
 export type Verdict = z.output<typeof snapshotMethods.snapshotVerify.result>;
 
-/** Reads all of it. @throws VmcError 'not-found', 'cancelled', and those of a server that cannot be reached. */
+/**
+ * Reads all of it; nothing of it is deleted meanwhile.
+ * @throws VmcError 'not-found', 'busy', 'wrong-state' (it is being deleted), 'cancelled', and those of a server that cannot be reached.
+ */
 export async function verifySnapshot(host: Host, snapshotId: string, work: Work = {}): Promise<Verdict> {
   await requirePool(host, 'snapshots');
-  const chain = await requireChain(host, snapshotId);
-  const found = await readChain(host, chain, undefined, work);
-  return found.ok ? { ok: true } : { ok: false, badId: found.badId, problem: found.problem };
+  const { driveId } = await requireSnapshot(host, snapshotId);
+  return host.locks.hold([snapshotReadLock(driveId)], async () => {
+    const chain = await requireChain(host, snapshotId);
+    if ((await undertakings(host).get(snapshotId))?.doing === 'deleting')
+      throw new VmcError(
+        'wrong-state',
+        `Deleting snapshot ${snapshotId} was begun.`,
+        'Delete it again to finish that.',
+      );
+    const found = await readChain(host, chain, undefined, work);
+    return found.ok ? { ok: true } : { ok: false, badId: found.badId, problem: found.problem };
+  });
 }
 
 export type ReadChain = { ok: true; files: string[] } | { ok: false; badId: string; problem: string };

@@ -28,6 +28,14 @@ export const snapshotSchema = z.object({
 });
 export type Snapshot = z.output<typeof snapshotSchema>;
 
+/** A snapshot that was being made or deleted, and what may remain of it on the server, by `server:path`. */
+export const forgottenSchema = z.object({
+  snapshotId: snapshotIdSchema,
+  doing: z.enum(['making', 'deleting']),
+  remains: z.array(z.string().max(4096)).max(8),
+});
+export type Forgotten = z.output<typeof forgottenSchema>;
+
 /**
  * The step of `snapshot.create`'s progress from which on the moment is fixed: the guest may write again. Every step
  * before it has another name.
@@ -87,6 +95,16 @@ export const snapshotMethods = {
     changes: true,
     params: bySnapshot,
     result: z.object({}),
+    progress: false,
+  }),
+  snapshotForget: defineAgentMethod({
+    name: 'snapshot.forget',
+    summary: 'End what was begun with snapshots of a drive, also when their server is gone for good',
+    right: 'backend',
+    changes: true,
+    params: z.strictObject({ driveId: driveIdSchema }),
+    /** What is ended: after `deleting` the snapshot is gone. */
+    result: z.object({ forgotten: z.array(forgottenSchema).max(10_000) }),
     progress: false,
   }),
 };

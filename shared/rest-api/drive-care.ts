@@ -1,7 +1,7 @@
 /** A drive's file on its host (growing, checking, converting), and its snapshots. Long work answers with a job. */
 import * as z from 'zod';
 import { driveFormatSchema, driveSizeSchema } from '../agent-api/schemas.ts';
-import { snapshotKindSchema, snapshotSchema, snapshotTargetSchema } from '../agent-api/snapshots.ts';
+import { snapshotKindSchema, snapshotMethods, snapshotSchema, snapshotTargetSchema } from '../agent-api/snapshots.ts';
 import { driveIdSchema, nameSchema, snapshotIdSchema } from '../names.ts';
 import { jobSchema } from './jobs.ts';
 import { driveSchema } from './machines.ts';
@@ -96,6 +96,15 @@ export const snapshotRoutes = {
     params: bySnapshot,
     body: z.strictObject({ confirm: snapshotIdSchema }),
     result: z.object({}),
+  }),
+  snapshotForget: defineRoute({
+    method: 'POST',
+    path: '/v1/drives/:driveId/snapshots/forget',
+    summary: "End what was begun with snapshots of a drive of the caller's, also when their server is gone for good",
+    auth: 'user',
+    params: byDrive,
+    body: z.strictObject({ confirm: driveIdSchema }),
+    result: snapshotMethods.snapshotForget.result,
   }),
 };
 

@@ -161,6 +161,11 @@ t.test('H3 who may do what with a drive, at every route', async (t) => {
       undo: idle,
     },
     {
+      route: 'snapshotForget',
+      expected: OWNER,
+      attempt: (it) => it.client.call(routes.snapshotForget, { ...byDrive, body: { confirm: driveId } }),
+    },
+    {
       route: 'drivePeople',
       expected: OWNER,
       attempt: (it) => it.client.call(routes.drivePeople, { ...byDrive, body: {} }),

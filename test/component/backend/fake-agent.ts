@@ -7,7 +7,7 @@ import {
   type VmStatus,
 } from '../../../shared/agent-api/index.ts';
 import { linkPipe } from '../../../shared/agent-api/link-pipe.ts';
-import type { Snapshot } from '../../../shared/agent-api/snapshots.ts';
+import type { Forgotten, Snapshot } from '../../../shared/agent-api/snapshots.ts';
 import type { BackendClient } from '../../../shared/backend-client/client.ts';
 import type { Bootstrap } from '../../../shared/bootstrap.ts';
 import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
@@ -22,6 +22,8 @@ export class FakeAgent {
   readonly vms = new Map<string, VmStatus>();
   readonly drives = new Map<string, { format: 'qcow2' | 'raw'; sizeBytes: number }>();
   readonly snapshots = new Map<string, Snapshot>();
+  /** What `snapshot.forget` ends. */
+  unfinished: Forgotten[] = [];
   /** ISO images by id. */
   readonly isos = new Map<string, { name: string; sizeBytes: number }>();
   readonly specs: { spec: VmSpec; bootstrap: Bootstrap }[] = [];
@@ -198,6 +200,11 @@ export class FakeAgent {
         this.#snapshot(snapshotId);
         this.snapshots.delete(snapshotId);
         return {};
+      },
+      snapshotForget: async ({ driveId }) => {
+        const forgotten = this.unfinished.filter((it) => this.snapshots.get(it.snapshotId)?.driveId === driveId);
+        for (const { snapshotId, doing } of forgotten) if (doing === 'deleting') this.snapshots.delete(snapshotId);
+        return { forgotten };
       },
       isoList: async () => ({ isos: [...this.isos].map(([isoId, iso]) => ({ isoId, ...iso })) }),
       isoAttach: async ({ isoId, vmId }) => {

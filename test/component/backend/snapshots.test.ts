@@ -113,6 +113,31 @@ t.test('a snapshot that fails or is cancelled is not there; if its end is not kn
   t.equal((await list(alice)).length, 1, 'the one that is there stays');
 });
 
+t.test('H8: what a server that is gone keeps from ending is forgotten, by the owner of the drive alone', async (t) => {
+  const { fixture, admin, alice, agent, driveId } = await agentScene(t);
+  const bob = await fixture.invited(admin, 'bob');
+  const forget = (who: Person, confirm = driveId) =>
+    who.client.call(routes.snapshotForget, { params: { driveId }, body: { confirm } });
+  const cut = await create(alice, driveId);
+  await ended(alice, cut);
+  const kept = await create(alice, driveId);
+  await ended(alice, kept);
+  agent.unfinished = [
+    { snapshotId: cut.target, doing: 'deleting', remains: ['backup:/x/y.qcow2'] },
+    { snapshotId: kept.target, doing: 'making', remains: [] },
+  ];
+  for (const who of [bob, admin]) await t.rejects(forget(who), { code: 'not-found' });
+  await t.rejects(forget(alice, 'drv0000000000000000'), { code: 'bad-request' });
+  t.notOk(agent.calls.includes('snapshot.forget'));
+  t.match(await forget(alice), { forgotten: [{ snapshotId: cut.target, remains: ['backup:/x/y.qcow2'] }, {}] });
+  t.match(await list(alice), [{ snapshotId: kept.target }], 'what was made is there');
+  await erase(alice, driveId);
+  agent.unfinished = [{ snapshotId: kept.target, doing: 'deleting', remains: [] }];
+  await forget(alice);
+  t.strictSame(await list(alice), [], 'also when the drive is gone');
+  await t.rejects(forget(alice), { code: 'not-found' });
+});
+
 t.test('a restore that fails leaves no drive', async (t) => {
   const { alice, agent, driveId } = await agentScene(t);
   const job = await create(alice, driveId);

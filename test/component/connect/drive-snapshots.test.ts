@@ -182,3 +182,14 @@ t.test('taken while a key was being changed: the key that fits shows when the re
   const key = (await ada.ok('drive', 'key', 'export', 'found')).io.outputBytes();
   t.ok(vm.disks.opensWith(newId, new Uint8Array(key)));
 });
+
+t.test('what a server that is gone keeps from ending is forgotten, and it is said what may remain there', async (t) => {
+  const driveId = await scene.drive('stuck');
+  const forget = (...words: string[]) => ada.run('drive', 'snapshot', 'forget', 'stuck', '--confirm', ...words);
+  t.equal((await forget('stuck')).code, 64);
+  const [snapshotId, path] = ['snap-00000000000000f1', 'backup:/safe/snap.qcow2'];
+  host.unfinished.push({ snapshotId, doing: 'making', remains: [path] });
+  const text = (await forget(driveId)).io.output();
+  t.match(text, `${snapshotId}  was not finished; on the server there may remain:\n  ${path}`);
+  t.strictSame(JSON.parse((await forget(driveId, '--json')).io.output()), { driveId, forgotten: [] });
+});

@@ -8,7 +8,7 @@ import {
 } from '../../../shared/agent-api/index.ts';
 import type { IsoFile } from '../../../shared/agent-api/isos.ts';
 import { linkPipe } from '../../../shared/agent-api/link-pipe.ts';
-import { SNAPSHOT_COPYING, type Snapshot } from '../../../shared/agent-api/snapshots.ts';
+import { type Forgotten, SNAPSHOT_COPYING, type Snapshot } from '../../../shared/agent-api/snapshots.ts';
 import { BackendClient } from '../../../shared/backend-client/client.ts';
 import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
 import { VmcError } from '../../../shared/errors.ts';
@@ -54,6 +54,8 @@ export class FakeHost {
   onWork: (method: string, context: CallContext) => Promise<void> = async () => {};
   /** What the next check and verification find. */
   damaged = false;
+  /** What `snapshot.forget` ends, of whatever drive. */
+  readonly unfinished: Forgotten[] = [];
   readonly #site: HostSite;
   readonly #states = new Map<string, VmStatus>();
   readonly #ends: (() => Promise<void> | void)[] = [];
@@ -204,6 +206,7 @@ export class FakeHost {
           this.files.set(newDriveId, made);
           return made;
         },
+        snapshotForget: async () => ({ forgotten: this.unfinished.splice(0) }),
         snapshotDelete: async ({ snapshotId }) => {
           this.snapshots.delete(snapshotId);
           return {};
