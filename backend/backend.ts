@@ -26,6 +26,7 @@ import { peopleHandlers } from './machines/people-handlers.ts';
 import { mayReach as isReachable } from './machines/reach.ts';
 import { Settler } from './machines/settle.ts';
 import { snapshotHandlers } from './machines/snapshot-handlers.ts';
+import { vmDriveHandlers } from './machines/vm-drive-handlers.ts';
 import { vmHandlers } from './machines/vm-handlers.ts';
 import { endpointFamilies } from './metrics/endpoint-families.ts';
 import { serveMetrics } from './metrics/metrics-server.ts';
@@ -184,6 +185,7 @@ export async function startBackend(config: Config, deps: BackendDeps): Promise<R
       ...jobHandlers(jobs),
       ...endpointHandlers(machines),
       ...isoHandlers(machines),
+      ...vmDriveHandlers(machines),
       ...ticketHandlers({
         store,
         office,

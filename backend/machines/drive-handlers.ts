@@ -110,18 +110,7 @@ export function driveHandlers(deps: MachineDeps): DriveHandlers {
         .filter(({ vmId }) => access === 'owner' || mayReach(store, account.userId, vmId));
       const { vmId, readOnly } = chooseAttachment(theirs, body.vmId);
       requireMode(drive, access, readOnly);
-      await jobs.whenIdle([driveKey(driveId), vmKey(vmId)], async () => {
-        const vm = store.vms.get(vmId);
-        const there = store.attachments.ofVm(vmId).find((it) => it.driveId === driveId);
-        if (vm === undefined || there === undefined) return;
-        requireMayDetach(deps, account, driveId, there);
-        store.attachments.setPhase(driveId, vmId, 'detaching');
-        await settlingOnFailure(deps, vm, async () => {
-          const options = { timeoutMs: DETACH_TIMEOUT_MS };
-          links.learn(vm.hostId, await links.call(vm.hostId, agentMethods.driveDetach, { driveId, vmId }, options));
-          store.attachments.remove(driveId, vmId);
-        });
-      });
+      await detachFrom(deps, driveId, vmId, (there) => requireMayDetach(deps, account, driveId, there));
       return describe(account, driveId);
     },
 
@@ -144,6 +133,28 @@ export function driveHandlers(deps: MachineDeps): DriveHandlers {
       return {};
     },
   };
+}
+
+/** Succeeds when it is not attached there any more. @param require looked at again under the locks: it throws who may not. */
+export async function detachFrom(
+  deps: MachineDeps,
+  driveId: string,
+  vmId: string,
+  require: (there: Attachment) => unknown,
+): Promise<void> {
+  const { store, links, jobs } = deps;
+  await jobs.whenIdle([driveKey(driveId), vmKey(vmId)], async () => {
+    const vm = store.vms.get(vmId);
+    const there = store.attachments.ofVm(vmId).find((it) => it.driveId === driveId);
+    if (vm === undefined || there === undefined) return;
+    require(there);
+    store.attachments.setPhase(driveId, vmId, 'detaching');
+    await settlingOnFailure(deps, vm, async () => {
+      const options = { timeoutMs: DETACH_TIMEOUT_MS };
+      links.learn(vm.hostId, await links.call(vm.hostId, agentMethods.driveDetach, { driveId, vmId }, options));
+      store.attachments.remove(driveId, vmId);
+    });
+  });
 }
 
 /**

@@ -1,21 +1,15 @@
 /** Where a drive is: attach, detach. */
 import type { Command } from 'commander';
-import { driveCareMethods } from '../../shared/api/drive-care.ts';
-import { VmcError } from '../../shared/errors.ts';
 import { routes } from '../../shared/rest-api/index.ts';
 import type { Drive } from '../../shared/rest-api/machines.ts';
-import { withControl } from '../channel.ts';
-import type { Control } from '../control.ts';
 import { type ConnectIo, note, reply } from '../io.ts';
 import { checkName, meant, nameHere } from '../known-vms.ts';
 import { ask, type Session, withSession } from '../session.ts';
 import { findVm } from '../vm/find.ts';
-import { driveName, findDrive, isUp, vmOfDrive } from './find.ts';
-import { callVm, HOST_WORK_MS, statusInVm } from './in-vm.ts';
-import { closeDrive } from './inside-commands.ts';
+import { detachInOrder } from './detach.ts';
+import { driveName, findDrive, vmOfDrive } from './find.ts';
+import { HOST_WORK_MS } from './in-vm.ts';
 import { driveLine, shownDrive } from './text.ts';
-
-const GONE_SECONDS = 30;
 
 export function addPlaceCommands(drives: Command, io: ConnectIo): void {
   drives
@@ -57,28 +51,10 @@ export function addPlaceCommands(drives: Command, io: ConnectIo): void {
     );
 }
 
-/** Whatever holds the drive in the VM ends it here, before the host takes the disk away. */
 async function detach(session: Session, drive: Drive, wantedVm: string | undefined): Promise<Drive> {
   const { vm } = await vmOfDrive(session, drive, wantedVm);
   const { driveId } = drive;
-  const atHost = () => ask(session, routes.driveDetach, { params: { driveId }, body: { vmId: vm.vmId } }, HOST_WORK_MS);
-  if (!isUp(vm)) return atHost();
-  return withControl(session, vm, async (rpc) => {
-    const { state, problem } = await statusInVm(session, rpc, driveId);
-    if (state === 'open' || state === 'mounted' || problem !== undefined) await closeDrive(session, rpc, driveId);
-    const detached = await atHost();
-    await seeItGone(session, rpc, drive, vm.name);
-    return detached;
-  });
-}
-
-async function seeItGone(session: Session, rpc: Control, drive: Drive, vmName: string): Promise<void> {
-  const params = { driveId: drive.driveId, seconds: GONE_SECONDS };
-  const { gone } = await callVm(session, rpc, driveCareMethods.driveWaitGone, params);
-  if (!gone)
-    throw new VmcError(
-      'timeout',
-      `The host says that ${driveName(drive)} is detached, but the VM ${vmName} still has its device after ${GONE_SECONDS} s.`,
-      'It is closed, so nothing is lost. Attach it elsewhere only once connect drive info and the host agree.',
-    );
+  return detachInOrder(session, vm, { driveId, name: driveName(drive) }, () =>
+    ask(session, routes.driveDetach, { params: { driveId }, body: { vmId: vm.vmId } }, HOST_WORK_MS),
+  );
 }

@@ -11,6 +11,7 @@ import { forget, meant } from '../known-vms.ts';
 import { checked, requireConfirm, sizeInMiB, toMiB, wholeNumber } from '../options.ts';
 import { progressLine } from '../progress.ts';
 import { ask, type Session, withSession } from '../session.ts';
+import { addVmDriveCommands } from './drive-commands.ts';
 import { findVm, waitUntilReady } from './find.ts';
 import { addInsideCommands } from './inside-commands.ts';
 import { addIsoCommands } from './iso-commands.ts';
@@ -148,6 +149,7 @@ export function addVmCommands(program: Command, io: ConnectIo): void {
 
   addInsideCommands(vms, io);
   addIsoCommands(vms, io);
+  addVmDriveCommands(vms, io);
   addNfsCommands(vms, io);
   addAuditCommand(vms, io);
   addPeopleCommands(vms, io);

@@ -7,12 +7,14 @@ import { endpointRoutes } from './endpoints.ts';
 import { isoRoutes } from './isos.ts';
 import { jobRoutes } from './jobs.ts';
 import { machineRoutes } from './machines.ts';
+import { vmDriveRoutes } from './vm-drives.ts';
 import { vmPeopleRoutes } from './vm-people.ts';
 
 export const routes = {
   ...accountRoutes,
   ...machineRoutes,
   ...isoRoutes,
+  ...vmDriveRoutes,
   ...endpointRoutes,
   ...vmPeopleRoutes,
   ...driveCareRoutes,

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import { request } from 'node:https';
 import t from 'tap';
-import type { VmcError } from '../../../shared/errors.ts';
+import { VmcError } from '../../../shared/errors.ts';
 import { toBase64 } from '../../../shared/names.ts';
 import { SEALED_HEADER_MAX_BYTES } from '../../../shared/rest-api/drive-people.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
@@ -111,6 +111,36 @@ t.test('people who were added to a VM leave its owner half of its places', async
   for (let n = 0; n < 100; n++) await attach(bob, await fixture.drive(bob, `d${n}`), vmId);
   await t.rejects(attach(bob, await fixture.drive(bob, 'last'), vmId), { code: 'limit' });
   await attach(alice, driveId, vmId);
+});
+
+t.test('H3: the owner of a VM takes anybody’s drive out of it, and learns no more than whose it is', async (t) => {
+  const { fixture, admin, agent, alice, bob, bobsVm, vmId } = await withBob(t);
+  await fixture.enrol(agent, vmId);
+  await alice.client.call(routes.vmPersonPut, { params: { vmId, userId: bob.userId }, body: { mayInvite: true } });
+  const theirs = await fixture.drive(bob, 'secret-project');
+  await attach(bob, theirs, vmId);
+  const list = async (who: Person, id = vmId) =>
+    (await who.client.call(routes.vmDriveList, { params: { vmId: id }, body: {} })).drives;
+  const out = (who: Person, driveId = theirs, id = vmId) =>
+    who.client.call(routes.vmDriveDetach, { params: { vmId: id, driveId }, body: {} });
+  const [seen] = await list(alice);
+  t.strictSame({ ...seen }, { driveId: theirs, readOnly: false, ownerId: bob.userId, ownerName: 'bob' });
+  await t.rejects(get(alice, theirs), { code: 'not-found' });
+  await t.rejects(detach(alice, theirs, vmId), { code: 'not-found' }, 'it is not her drive');
+  for (const who of [bob, admin]) {
+    await t.rejects(list(who), { code: 'not-found' });
+    await t.rejects(out(who), { code: 'not-found' });
+  }
+  await t.rejects(out(alice, theirs, bobsVm), { code: 'not-found' });
+  await t.rejects(out(alice, 'drv00000000000000ff'), { code: 'not-found' });
+  agent.failNext.set('drive.detach', new VmcError('busy', 'The guest does not let go.', 'Close it.'));
+  await t.rejects(out(alice), { code: 'busy', hint: 'Close it.' });
+  t.equal((await get(bob, theirs)).attachedTo, vmId);
+  t.strictSame({ ...(await out(alice)) }, {}, 'nothing is said of the drive');
+  t.strictSame(agent.vm(vmId).attached, []);
+  t.equal((await get(bob, theirs)).attachedTo, undefined);
+  await t.rejects(out(alice), { code: 'not-found', hint: /vm drive list/ });
+  await attach(bob, theirs, bobsVm);
 });
 
 t.test('taken back while an attach waits: it is not attached', async (t) => {

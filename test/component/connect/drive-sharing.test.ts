@@ -140,3 +140,24 @@ t.test('no key, open or wrapped, in any answer', async (t) => {
   for (const form of [key.toString('base64'), key.toString('hex')]) t.notOk(seen.includes(form));
   t.notMatch(seen, /wrappedKey|nextWrappedKey/i);
 });
+
+t.test('the owner of a VM takes somebody else’s drive out of it: closed inside first', async (t) => {
+  const made = await bob.ok('drive', 'create', 'his', '--size', '64MiB', '--json');
+  const { driveId } = made.json<{ driveId: string }>();
+  await bob.ok('drive', 'attach', 'his', 'lab');
+  const { disks } = vm;
+  disks.set(driveId, { state: 'mounted', mountPoint: '/mnt/his' });
+  const listed = (await ada.ok('vm', 'drive', 'list', 'lab')).io.output();
+  t.match(listed, new RegExp(`${driveId} +bob +read-write +/mnt/his`));
+  t.notMatch((await ada.ok('vm', 'drive', 'list', 'lab', '--json')).io.output(), '"his"', 'its name is bob’s');
+  t.equal((await ada.run('drive', 'detach', driveId)).code, 66);
+  t.equal((await bob.run('vm', 'drive', 'list', 'lab')).code, 66);
+  t.equal((await ada.run('vm', 'drive', 'detach', 'lab', 'his')).code, 64);
+  const calls = vm.calls.length;
+  t.equal((await ada.ok('vm', 'drive', 'detach', 'lab', driveId)).io.output(), `${driveId}  detached\n`);
+  t.strictSame(
+    vm.calls.slice(calls).filter((it) => /close|Gone/i.test(it)),
+    ['drive.close', 'drive.waitGone'],
+  );
+  t.match((await bob.ok('drive', 'show', 'his')).io.output(), /attached to +-/);
+});
