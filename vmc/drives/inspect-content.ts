@@ -1,30 +1,36 @@
 /**
- * Whether a device is blank: no signature that blkid knows, and zeros at both ends and where the data of a drive begin. A
+ * Whether a device is blank: zeros at both ends, where all signatures are, and where the data of a drive begin. A
  * drive whose LUKS header was wiped is not blank: it is what a backup of the header is for.
  */
 import { open } from 'node:fs/promises';
 import type { Observed } from './observe.ts';
 import { HEADER_BYTES } from './parse-luks-header.ts';
-import { signatureOf } from './signature.ts';
+import { otherSignatureOf, ownSignatureOf } from './signature.ts';
 
-const SAMPLE_BYTES = 1024 * 1024;
+const MIB = 1024 * 1024;
+/** libblkid looks for nothing further in than 2 MiB and a sector (vmfs), nor further from the end than 1 MiB. */
+const START_BYTES = 4 * MIB;
+const SAMPLE_BYTES = MIB;
 
 /** @returns undefined for a blank one. */
 export async function inspectContent(path: string, sizeBytes: number): Promise<Observed['content']> {
-  const signature = await signatureOf(path);
-  if (signature?.type === 'crypto_LUKS') return { kind: 'luks', unfinished: signature.unfinished === true };
-  if (signature !== undefined) return { kind: 'other', description: signature.description };
-  return (await looksZero(path, sizeBytes))
-    ? undefined
-    : { kind: 'other', description: 'data of a kind not known here' };
+  const own = await ownSignatureOf(path);
+  if (own?.type === 'crypto_LUKS') return { kind: 'luks', unfinished: own.unfinished === true };
+  if (own === undefined && (await looksZero(path, sizeBytes))) return undefined; // so blkid would know nothing
+  const signature = own ?? (await otherSignatureOf(path));
+  return { kind: 'other', description: signature?.description ?? 'data of a kind not known here' };
 }
 
 async function looksZero(path: string, sizeBytes: number): Promise<boolean> {
   const file = await open(path, 'r');
   try {
-    const length = Math.min(SAMPLE_BYTES, sizeBytes);
-    const last = sizeBytes - length;
-    for (const position of new Set([0, Math.min(HEADER_BYTES, last), last])) {
+    const last = Math.max(0, sizeBytes - SAMPLE_BYTES);
+    for (const [position, most] of [
+      [0, START_BYTES],
+      [Math.min(HEADER_BYTES, last), SAMPLE_BYTES],
+      [last, SAMPLE_BYTES],
+    ] as const) {
+      const length = Math.min(most, sizeBytes - position);
       const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, position);
       if (bytesRead !== length || !isZero(buffer)) return false;
     }

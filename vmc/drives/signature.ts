@@ -14,10 +14,20 @@ const SEVERAL = 8;
  * @returns undefined when it knows nothing there. @throws VmcError when it could not look: that is not the same as blank.
  */
 export async function signatureOf(path: string): Promise<Signature | undefined> {
+  return (await ownSignatureOf(path)) ?? (await otherSignatureOf(path));
+}
+
+/** @returns undefined for what vmc does not make. */
+export async function ownSignatureOf(path: string): Promise<Signature | undefined> {
   const start = await readStart(path);
   const ours = parseSuperblock(start);
+  if (ours === undefined) return undefined;
   if (ours === 'crypto_LUKS') return { ...signature(ours, false), unfinished: isUnfinished(start) };
-  if (ours !== undefined) return { ...signature(ours, true), dirty: isDirty(ours, start) };
+  return { ...signature(ours, true), dirty: isDirty(ours, start) };
+}
+
+/** As `signatureOf`, of what vmc does not make. */
+export async function otherSignatureOf(path: string): Promise<Signature | undefined> {
   const { exitCode, stdout, stderr } = await run({
     file: 'blkid',
     args: ['-p', '-o', 'export', path],
