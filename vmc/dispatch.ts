@@ -80,7 +80,7 @@ export function makeDispatch(deps: DispatchDeps): (caller: Caller) => Handle {
       }),
     driveClose: (params, context) =>
       audited(context, controlMethods.driveClose, params.driveId, async () =>
-        (await drives()).close(params.driveId, context),
+        (await drives()).close(params.driveId, context, params.leaving),
       ),
     driveTrim: (params, context) =>
       audited(context, controlMethods.driveTrim, params.driveId, async () => ({

@@ -27,8 +27,8 @@ export async function detachInOrder<T>(
   const { driveId } = drive;
   if (!isUp(vm)) return atHost();
   return withControl(session, vm, async (rpc) => {
-    const { state, problem } = await statusInVm(session, rpc, driveId);
-    if (state === 'open' || state === 'mounted' || problem !== undefined) await closeDrive(session, rpc, driveId);
+    const { state } = await statusInVm(session, rpc, driveId);
+    if (state !== 'absent') await closeDrive(session, rpc, driveId, true); // also a closed one: nobody is to open it now
     const detached = await atHost();
     await seeItGone(session, rpc, drive, vm.name);
     return detached;

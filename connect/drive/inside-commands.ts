@@ -156,6 +156,7 @@ function open(session: Session, drive: Drive, name: string, options: OpenOptions
   );
 }
 
-export function closeDrive(session: Session, rpc: Control, driveId: string): Promise<DriveStatus> {
-  return callVm(session, rpc, driveMethods.driveClose, { driveId });
+/** @param leaving it is detached next. */
+export function closeDrive(session: Session, rpc: Control, driveId: string, leaving = false): Promise<DriveStatus> {
+  return callVm(session, rpc, driveMethods.driveClose, { driveId, leaving });
 }

@@ -96,8 +96,11 @@ export function infoText(info: DriveInfo): string {
 }
 
 function statusText(status: DriveStatus): string {
-  if (status.problem !== undefined) return `cannot be looked at: ${status.problem}`;
   const where = status.mountPoint === undefined ? '' : ` at ${status.mountPoint}`;
+  if (status.problem !== undefined)
+    return status.state === 'foreign'
+      ? `cannot be looked at: ${status.problem}`
+      : `${status.state}${where}: ${status.problem}`;
   const how = [
     ...(status.fileSystem === undefined ? [] : [status.fileSystem]),
     ...(status.readOnly === true ? ['read-only'] : []),

@@ -28,7 +28,7 @@ export const driveStatusSchema = z.object({
   weeklyTrim: z.boolean().optional(),
   /** Writers wait until then at most: Unix time in milliseconds, by the VM's clock. */
   frozenUntil: z.number().int().optional(),
-  /** In a list: it could not be looked at, and why. Nothing else that is said of it counts. */
+  /** Why it cannot be used as it is: its disk was taken away while it was open; or, with state foreign in a list, it could not be looked at. */
   problem: z.string().max(600).optional(),
   /** In the answer of drive.open, when the file system was not left in order before. */
   check: z
@@ -93,7 +93,10 @@ export const driveMethods = {
     summary: 'Unmount a drive and lock it again; says who holds it when it is busy',
     right: 'drives',
     changes: true,
-    params: byId,
+    params: byId.extend({
+      /** It is to be detached next: for a minute, or until its disk has gone, nobody opens it. */
+      leaving: z.boolean().default(false),
+    }),
     result: driveStatusSchema,
     progress: false,
   }),

@@ -8,8 +8,10 @@ import { removeMountPoint, unmount } from './mount.ts';
 import { mappingName } from './names.ts';
 import type { Observed } from './observe.ts';
 
+type Open = Pick<Observed, 'driveId' | 'mounts' | 'holders'>;
+
 /** @throws VmcError 'busy' that names who holds it. */
-export async function unmountAndLock({ driveId, mounts, holders }: Observed, mountRoot: string): Promise<void> {
+export async function unmountAndLock({ driveId, mounts, holders }: Open, mountRoot: string): Promise<void> {
   const elsewhere = mounts.filter(({ mountPoint }) => dirname(mountPoint) !== mountRoot);
   if (elsewhere.length > 0)
     throw new VmcError(

@@ -15,6 +15,7 @@ import { freeze, requireThawed, thaw } from './freeze.ts';
 import { listFrozen, readFrozen } from './frozen.ts';
 import { giveToPeople } from './give-to-people.ts';
 import { growFileSystem, growVolume } from './grow.ts';
+import { markLeaving } from './leaving.ts';
 import { checkKey, luksClose } from './luks.ts';
 import { withMountTurn } from './mount-turn.ts';
 import { observe, statusOf } from './observe.ts';
@@ -22,6 +23,7 @@ import { mountUnlocked, unlock } from './open.ts';
 import type { FormatRequest } from './plan-format.ts';
 import { planOpen } from './plan-open.ts';
 import { type DriveSettings, readSettings, writeSettings } from './settings.ts';
+import { findTorn, listMappedIds, removeParts, requireWhole, tornStatus } from './torn.ts';
 import { trim } from './trim.ts';
 import { DriveTurns, type Stoppable, type TurnsOptions } from './turns.ts';
 import { asSecret, type Secret } from './unlock.ts';
@@ -79,13 +81,15 @@ export class Drives {
   /** One that cannot be looked at, as its disk fails, does not hide the others. */
   async list(): Promise<DriveStatus[]> {
     const all: DriveStatus[] = [];
-    for (const driveId of await listDriveIds())
+    for (const driveId of [...new Set([...(await listDriveIds()), ...(await listMappedIds())])].sort())
       all.push(await this.status(driveId).catch((error: unknown) => notSeen(driveId, error)));
     return all;
   }
 
   /** Waits for nobody: a drive that is being formatted shows as it is at this moment. */
   async status(driveId: string): Promise<DriveStatus> {
+    const torn = await findTorn(driveId);
+    if (torn !== undefined) return tornStatus(torn);
     const device = await findDevice(driveId);
     if (device === undefined) return statusOf({ driveId });
     try {
@@ -146,13 +150,23 @@ export class Drives {
     });
   }
 
-  /** Closing a drive that is closed already is fine. @throws VmcError 'busy' that names who holds it. */
-  close(driveId: string, { signal }: Stoppable): Promise<DriveStatus> {
+  /**
+   * Closing a drive that is closed already is fine, and one whose disk was taken away.
+   * @param leaving it is detached next: nobody opens it until then.
+   * @throws VmcError 'busy' that names who holds it.
+   */
+  close(driveId: string, { signal }: Stoppable, leaving = false): Promise<DriveStatus> {
+    const { mountRoot, clock } = this.#options;
     return this.#turns.run(driveId, { signal }, async () => {
+      const torn = await findTorn(driveId);
       const device = await findDevice(driveId);
-      if (device === undefined) return statusOf({ driveId });
-      await requireThawed(this.#runFolder, driveId, this.#options.clock);
-      await unmountAndLock(await observe(driveId, device), this.#options.mountRoot);
+      if (torn === undefined && device === undefined) return statusOf({ driveId });
+      await requireThawed(this.#runFolder, driveId, clock);
+      if (torn !== undefined) {
+        await unmountAndLock(torn, mountRoot);
+        await removeParts(driveId);
+      } else if (device !== undefined) await unmountAndLock(await observe(driveId, device), mountRoot);
+      if (leaving && device !== undefined) await markLeaving(this.#runFolder, driveId, device);
       return this.status(driveId);
     });
   }
@@ -178,7 +192,10 @@ export class Drives {
   async trimAll(context: Context): Promise<Trimmed[]> {
     const done: Trimmed[] = [];
     for (const { driveId, state, readOnly, weeklyTrim, problem } of await this.list()) {
-      if (problem !== undefined) done.push({ driveId, error: new VmcError('command-failed', problem) });
+      if (problem !== undefined) {
+        done.push({ driveId, error: new VmcError('command-failed', problem) });
+        continue;
+      }
       if (state !== 'mounted' || readOnly === true || weeklyTrim !== true) continue;
       try {
         done.push({ driveId, trimmedBytes: await this.trim(driveId, context) });
@@ -224,6 +241,7 @@ export class Drives {
 
   async #mounted(driveId: string) {
     await requireThawed(this.#runFolder, driveId, this.#options.clock);
+    await requireWhole(driveId);
     const { state, mountPoint, readOnly, fileSystem } = await this.status(driveId);
     if (state !== 'mounted' || mountPoint === undefined)
       throw new VmcError('wrong-state', `The drive ${driveId} is not mounted.`, 'Open it first: connect drive open');

@@ -6,7 +6,9 @@ import type { CallContext } from '../../shared/rpc/method.ts';
 import { Undo } from '../../shared/undo.ts';
 import { lockDrive, RUN_FOLDER } from './drive-lock.ts';
 import { findDevice, holdDevice, waitForDevice } from './find-device.ts';
+import { requireStaying } from './leaving.ts';
 import { settleReencryption } from './reencrypt.ts';
+import { findTorn, requireWhole } from './torn.ts';
 
 export interface TurnsOptions {
   /** How long a drive that was just attached may take to show; default 15 s. */
@@ -24,12 +26,14 @@ export type Stoppable = Pick<CallContext, 'signal'>;
 
 export class DriveTurns {
   readonly #options: TurnsOptions;
+  readonly #runFolder: string;
   readonly #mutex = new KeyedMutex();
   /** Drives that are being re-encrypted, which takes hours: nobody waits for that. */
   readonly #reencrypting = new Set<string>();
 
   constructor(options: TurnsOptions) {
     this.#options = options;
+    this.#runFolder = options.runFolder ?? RUN_FOLDER;
   }
 
   /**
@@ -41,7 +45,7 @@ export class DriveTurns {
   run<T>(driveId: string, { signal }: Stoppable, work: (lock: number | undefined) => Promise<T>): Promise<T> {
     return this.#inTurn(driveId, async () => {
       signal.throwIfAborted();
-      if ((await findDevice(driveId)) === undefined) return work(undefined);
+      if ((await findDevice(driveId)) === undefined && (await findTorn(driveId)) === undefined) return work(undefined);
       return this.#locked(driveId, signal, async (lock) => {
         const device = await findDevice(driveId); // another disk may have got its name while we waited
         if (device !== undefined) await holdDevice(driveId, device, () => settleReencryption(driveId, device));
@@ -52,6 +56,7 @@ export class DriveTurns {
 
   /**
    * As `run`, with the drive's device, which stays the same one. The secrets are overwritten whatever happens.
+   * @throws VmcError 'wrong-state' when its disk was taken away, also meanwhile; 'busy' when it was closed to be detached.
    * @param request `reencrypting`: it takes hours, so that others are refused at once, and it takes over what goes on.
    */
   async withDevice<T>(
@@ -66,9 +71,16 @@ export class DriveTurns {
         const device = await waitForDevice(driveId, this.#options.deviceTimeoutMs ?? 15_000);
         return this.#locked(driveId, signal, (lock) =>
           holdDevice(driveId, device, async () => {
-            if (reencrypting) return this.#whileReencrypting(driveId, () => work(device, lock));
-            await settleReencryption(driveId, device);
-            return work(device, lock);
+            await requireWhole(driveId);
+            await requireStaying(this.#runFolder, driveId, device);
+            try {
+              if (reencrypting) return await this.#whileReencrypting(driveId, () => work(device, lock));
+              await settleReencryption(driveId, device);
+              return await work(device, lock);
+            } catch (error) {
+              await requireWhole(driveId, error);
+              throw error;
+            }
           }),
         );
       });
@@ -96,8 +108,8 @@ export class DriveTurns {
   }
 
   async #locked<T>(driveId: string, signal: AbortSignal, work: (lock: number) => Promise<T>): Promise<T> {
-    const { runFolder: folder = RUN_FOLDER, lockTimeoutMs: waitMs = 30_000 } = this.#options;
-    const lock = await lockDrive(driveId, { folder, waitMs, signal });
+    const waitMs = this.#options.lockTimeoutMs ?? 30_000;
+    const lock = await lockDrive(driveId, { folder: this.#runFolder, waitMs, signal });
     try {
       signal.throwIfAborted();
       return await work(lock.fd);
