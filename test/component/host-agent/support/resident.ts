@@ -40,6 +40,8 @@ function descriptorOf(secret: string): number {
   return fd;
 }
 
+// Ended in order, it leaves what Node compiled to those who start next.
+process.once('SIGTERM', () => process.exit(0));
 // Tasks come one at a time: whoever sends them waits for each answer.
 process.on('message', (task) => {
   perform(task as Task).then((result) => process.send?.(result));
