@@ -18,6 +18,8 @@ const SETTLE_MS = 5 * 60_000;
 const KEEP_ENDED_MS = 3_600_000;
 
 export interface JobLimits {
+  /** So that nobody alone keeps everybody else from a host. */
+  runningPerUserOnHost: number;
   runningPerUser: number;
   runningPerHost: number;
   running: number;
@@ -29,6 +31,7 @@ export interface JobLimits {
 }
 
 export const JOB_LIMITS: JobLimits = {
+  runningPerUserOnHost: 4,
   runningPerUser: 8,
   runningPerHost: 16, // an agent answers 32 calls at once, and short ones want their place
   running: 64,
@@ -146,8 +149,9 @@ export class Jobs {
    */
   async wait(jobId: string, version: number, userId: string, ms: number, gone: AbortSignal): Promise<Job | undefined> {
     const entry = this.#entries.get(jobId);
-    const isNews = entry === undefined || entry.job.version > version || entry.job.state !== 'running';
-    if (isNews || this.#closed || gone.aborted) return this.get(jobId);
+    if (entry === undefined) return undefined;
+    const isNews = () => entry.job.version > version || entry.job.state !== 'running' || this.#closed;
+    if (isNews() || gone.aborted) return this.get(jobId);
     const waiting = this.#waits.get(userId) ?? 0;
     if (waiting >= this.#limits.waitsPerUser)
       throw new VmcError('limit', 'Too many of your requests wait for jobs.', 'Wait for one to be answered.');
@@ -157,12 +161,15 @@ export class Jobs {
         const done = () => {
           clearTimeout(timer);
           gone.removeEventListener('abort', done);
-          entry.waiters.delete(done);
+          entry.waiters.delete(woken);
           resolve();
+        };
+        const woken = () => {
+          if (isNews()) done();
         };
         const timer = setTimeout(done, ms);
         gone.addEventListener('abort', done);
-        entry.waiters.add(done);
+        entry.waiters.add(woken);
       });
     } finally {
       const left = (this.#waits.get(userId) ?? 1) - 1;
@@ -239,14 +246,22 @@ export class Jobs {
   }
 
   #requireRoom({ userId, hostId }: JobSpec): void {
-    const running = this.#running();
-    const { runningPerUser, runningPerHost } = this.#limits;
-    const tooMany =
-      running.length >= this.#limits.running ||
-      running.filter((it) => it.spec.userId === userId).length >= runningPerUser ||
-      running.filter((it) => it.spec.hostId === hostId).length >= runningPerHost;
-    if (tooMany || this.#closed)
-      throw new VmcError('limit', 'Too many jobs are running.', 'Wait until one has ended, or cancel one.');
+    const running = this.#running().map((it) => it.spec);
+    const own = running.filter((it) => it.userId === userId);
+    const limits = this.#limits;
+    const refuse = (message: string, hint: string) => {
+      throw new VmcError('limit', message, hint);
+    };
+    const ownHint = 'Wait until one has ended, or cancel one: connect job list';
+    if (own.filter((it) => it.hostId === hostId).length >= limits.runningPerUserOnHost)
+      refuse(`You have ${limits.runningPerUserOnHost} jobs on that host, the most one person may have there.`, ownHint);
+    if (own.length >= limits.runningPerUser)
+      refuse(`You have ${limits.runningPerUser} jobs that run, the most one person may have.`, ownHint);
+    const hint = 'They are not all yours. Try again in a while.';
+    if (running.filter((it) => it.hostId === hostId).length >= limits.runningPerHost)
+      refuse(`${limits.runningPerHost} jobs run on that host, the most it takes.`, hint);
+    if (running.length >= limits.running) refuse(`${limits.running} jobs run, the most there may be.`, hint);
+    if (this.#closed) refuse('The backend is being stopped.', 'Try again in a while.');
   }
 
   #forgetOld(): void {
