@@ -24,7 +24,7 @@ export function describeVm(vm: VmRow, { links, presence }: { links: HostLinks; p
     cores: vm.cores,
     memoryMiB: vm.memoryMiB,
     state: stateOf(vm, links),
-    ...problemOf(vm, links),
+    ...troubleOf(vm, links),
     ready: presence.isReady(vm.vmId),
     ...(vm.identity === null ? {} : { identity: identityOf({ identity: vm.identity }) }),
     createdAt: vm.createdAt,
@@ -32,14 +32,17 @@ export function describeVm(vm: VmRow, { links, presence }: { links: HostLinks; p
 }
 
 const PAUSED = {
-  'no-space': 'It is paused: a pool of its host is full. It goes on by itself when there is space again.',
-  'io-error': 'It is paused: a disk of its host has failed.',
+  'no-space':
+    'It is paused: a pool of its host is full. It goes on by itself when there is space again: delete drives or snapshots there that nobody needs, trim other drives, or ask the host’s administrator for room.',
+  'io-error':
+    'It is paused: a disk of its host has failed. The administrator of the host finds why in its kernel log, and lets the VM go on.',
 };
 
-function problemOf(vm: VmRow, links: HostLinks): { problem?: string } {
+function troubleOf(vm: VmRow, links: HostLinks): Pick<VmView, 'problem' | 'pausedBecause'> {
   if (vm.problem !== null) return { problem: vm.problem };
-  const because = links.vmStatus(vm.hostId, vm.vmId)?.pausedBecause;
-  return because === undefined ? {} : { problem: PAUSED[because] };
+  const status = links.vmStatus(vm.hostId, vm.vmId);
+  const pausedBecause = stateOf(vm, links) === 'paused' ? status?.pausedBecause : undefined;
+  return pausedBecause === undefined ? {} : { problem: PAUSED[pausedBecause], pausedBecause };
 }
 
 function stateOf(vm: VmRow, links: HostLinks): VmView['state'] {

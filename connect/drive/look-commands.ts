@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import { driveMethods } from '../../shared/api/drive.ts';
 import { humanBytes } from '../../shared/cli/program.ts';
 import { VmcError } from '../../shared/errors.ts';
-import { drivePeopleRoutes } from '../../shared/rest-api/drive-people.ts';
+import { type DrivePerson, drivePeopleRoutes } from '../../shared/rest-api/drive-people.ts';
 import { routes } from '../../shared/rest-api/index.ts';
 import type { Drive } from '../../shared/rest-api/machines.ts';
 import { withControl } from '../channel.ts';
@@ -35,7 +35,8 @@ export function addLookCommands(drives: Command, io: ConnectIo): void {
     .addHelpText('after', '\nExample:\n  connect drive show data')
     .action((wanted: string, { json }: { json?: boolean }, command: Command) =>
       withSession(io, command, async (session) => {
-        reply(io, json, shownDrive(await findDrive(session, wanted)), driveDetails);
+        const drive = await findDrive(session, wanted);
+        reply(io, json, { ...shownDrive(drive), ...(await sharedWith(session, drive)) }, driveDetails);
       }),
     );
 
@@ -50,14 +51,10 @@ export function addLookCommands(drives: Command, io: ConnectIo): void {
         const drive = await findDrive(session, wanted);
         const { driveId } = drive;
         const usage = await orProblem(ask(session, routes.driveUsage, { params: { driveId }, body: {} }));
-        const sharing =
-          drive.access === 'owner'
-            ? await orProblem(ask(session, drivePeopleRoutes.drivePeople, { params: { driveId }, body: {} }))
-            : undefined;
+        const sharing = await sharedWith(session, drive);
         const inside = [];
         for (const { vmId } of attachmentsOf(drive)) inside.push(await insideOf(session, drive, vmId));
-        const { people } = { people: undefined, ...sharing };
-        const found = { ...usage, ...(people === undefined ? {} : { people }), inside };
+        const found = { ...usage, ...sharing, inside };
         reply(io, json, { ...shownDrive(drive), ...found }, infoText);
       }),
     );
@@ -82,6 +79,13 @@ export function addLookCommands(drives: Command, io: ConnectIo): void {
         );
       }),
     );
+}
+
+/** For its owner: others are not told. */
+async function sharedWith(session: Session, { driveId, access }: Drive): Promise<{ people?: DrivePerson[] }> {
+  if (access !== 'owner') return {};
+  const answer = await orProblem(ask(session, drivePeopleRoutes.drivePeople, { params: { driveId }, body: {} }));
+  return 'people' in answer ? answer : {};
 }
 
 /** Who cannot be asked now does not keep the rest from being shown. */

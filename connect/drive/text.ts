@@ -23,10 +23,9 @@ export interface InVm {
   problem?: string;
 }
 
-export type DriveInfo = ShownDrive & {
+export type DriveInfo = SharedDrive & {
   allocatedBytes?: number;
   problem?: string;
-  people?: readonly DrivePerson[];
   inside: readonly InVm[];
 };
 
@@ -77,17 +76,24 @@ function details(drive: ShownDrive): string[][] {
   ];
 }
 
-export const driveDetails = (drive: ShownDrive): string => table(details(drive));
+type SharedDrive = ShownDrive & { people?: readonly DrivePerson[] };
+
+export const driveDetails = (drive: SharedDrive): string => table([...details(drive), ...sharing(drive)]);
+
+function sharing({ people }: SharedDrive): string[][] {
+  if (people === undefined) return [];
+  const text = people.map(({ name, access }) => `${name} (${access})`).join(', ');
+  return [['shared with', text === '' ? 'nobody' : text]];
+}
 
 export function infoText(info: DriveInfo): string {
-  const people = info.people?.map(({ name, access }) => `${name} (${access})`).join(', ');
   return table([
     ...details(info),
     [
       'on the host',
       info.allocatedBytes === undefined ? (info.problem ?? '-') : `${humanBytes(info.allocatedBytes)} taken`,
     ],
-    ...(people === undefined ? [] : [['shared with', people === '' ? 'nobody' : people]]),
+    ...sharing(info),
     ...info.inside.map((it) => [
       `in ${it.vm ?? it.vmId}`,
       it.status === undefined ? (it.problem ?? '-') : statusText(it.status),

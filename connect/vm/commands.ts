@@ -18,11 +18,11 @@ import { addIsoCommands } from './iso-commands.ts';
 import { addNfsCommands } from './nfs-commands.ts';
 import { addPeopleCommands } from './people-commands.ts';
 import { addProfileCommands } from './profile-commands.ts';
-import { pinState, shownVm, vmDetails, vmTable } from './text.ts';
+import { pinState, shownVm, vmDetails, vmState, vmTable } from './text.ts';
 
 /** More than the backend itself waits for a host. */
 const HOST_WORK_MS = 630_000;
-const vmLine = (vm: ReturnType<typeof shownVm>) => `${vm.name}  ${vm.vmId}  ${vm.state}${vm.ready ? ', ready' : ''}`;
+const vmLine = (vm: ReturnType<typeof shownVm>) => `${vm.name}  ${vm.vmId}  ${vmState(vm)}${vm.ready ? ', ready' : ''}`;
 
 interface CreateOptions {
   image: string;

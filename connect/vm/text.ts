@@ -10,11 +10,16 @@ export function shownVm({ identity, ...vm }: Vm) {
 }
 export type ShownVm = ReturnType<typeof shownVm>;
 
+const BECAUSE = { 'no-space': 'pool full', 'io-error': 'disk failed' } as const;
+
+export const vmState = ({ state, pausedBecause }: Pick<ShownVm, 'state' | 'pausedBecause'>): string =>
+  pausedBecause === undefined ? state : `${state}: ${BECAUSE[pausedBecause]}`;
+
 export function vmTable(vms: readonly ShownVm[]): string {
   const rows = vms.map((vm) => [
     vm.name,
     vm.vmId,
-    vm.state,
+    vmState(vm),
     vm.ready ? 'yes' : 'no',
     String(vm.cores),
     `${vm.memoryMiB} MiB`,
@@ -35,7 +40,7 @@ export function vmDetails(vm: ShownVm & { pin: string }): string {
   return table([
     ['name', vm.name],
     ['id', vm.vmId],
-    ['state', `${vm.state}${vm.ready ? ', ready' : ''}`],
+    ['state', `${vmState(vm)}${vm.ready ? ', ready' : ''}`],
     ...(vm.problem === undefined ? [] : [['problem', vm.problem]]),
     ['host', vm.hostId],
     ['image', vm.image],

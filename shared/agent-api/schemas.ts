@@ -17,6 +17,9 @@ export const driveSizeSchema = z
 /** off · running · starting/stopping are not told apart from running: libvirt does not · paused: e.g. no space · absent: not defined */
 export const domainStateSchema = z.enum(['absent', 'off', 'running', 'paused']);
 
+/** Of a VM that QEMU has stopped: a pool is full (it goes on by itself when there is space) · its disk failed. */
+export const pausedBecauseSchema = z.enum(['no-space', 'io-error']);
+
 export const vmSpecSchema = z.strictObject({
   vmId: vmIdSchema,
   image: imageNameSchema,
@@ -32,8 +35,7 @@ export type VmSpec = z.output<typeof vmSpecSchema>;
 export const vmStatusSchema = z.object({
   vmId: vmIdSchema,
   state: domainStateSchema,
-  /** Of a VM that QEMU has stopped: a pool is full (it goes on by itself when there is space) · its disk failed. */
-  pausedBecause: z.enum(['no-space', 'io-error']).optional(),
+  pausedBecause: pausedBecauseSchema.optional(),
   /** The VM's address on the host's isolated network, and the host port that is forwarded to its port 22. */
   address: ipv4Schema.optional(),
   hostPort: portSchema.optional(),

@@ -6,6 +6,7 @@ import {
   driveFormatSchema,
   driveSizeSchema,
   hostReportSchema,
+  pausedBecauseSchema,
 } from '../agent-api/index.ts';
 import { publicIdentitySchema } from '../identity/public-identity.ts';
 import {
@@ -50,6 +51,8 @@ export const vmSchema = z.object({
   /** creating: not yet made on the host, or that failed: see `problem` · unknown: its host is down */
   state: z.enum(['creating', 'unknown', ...domainStateSchema.options]),
   problem: z.string().optional(),
+  /** Of a VM that is paused, when not a person has done it. `problem` says what helps. */
+  pausedBecause: pausedBecauseSchema.optional(),
   /** A socket of this VM waits at the relay: it can be reached. */
   ready: z.boolean(),
   /** The VM's own public keys, once it has enrolled. connect pins them at first contact. */

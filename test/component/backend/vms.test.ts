@@ -117,6 +117,27 @@ t.test('of two hosts the one with more free memory gets the VM; a new link repla
   t.equal((await create(alice, 'three', big.hostId)).state, 'running', 'over the new link');
 });
 
+t.test('H9: why a VM is paused is told, and what helps, until it goes on', async (t) => {
+  const fixture = await Fixture.start(t);
+  const alice = await fixture.firstPerson();
+  const { agent } = await fixture.host(alice);
+  const { vmId } = await create(alice, 'work');
+  for (const [because, remedy] of [
+    ['no-space', /pool .* is full.*goes on by itself.*snapshots/],
+    ['io-error', /failed.*administrator/],
+  ] as const) {
+    Object.assign(agent.vm(vmId), { state: 'paused', pausedBecause: because });
+    await agent.report();
+    await until(async () => (await get(alice, vmId)).pausedBecause === because);
+    t.match(await get(alice, vmId), { state: 'paused', problem: remedy });
+  }
+  Object.assign(agent.vm(vmId), { state: 'running', pausedBecause: undefined });
+  await agent.report();
+  await until(async () => (await get(alice, vmId)).state === 'running');
+  const { problem, pausedBecause } = await get(alice, vmId);
+  t.strictSame([problem, pausedBecause], [undefined, undefined]);
+});
+
 t.test('H9: a report of 500 VMs with drives is taken', async (t) => {
   const fixture = await Fixture.start(t);
   const alice = await fixture.firstPerson();

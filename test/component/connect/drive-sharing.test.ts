@@ -33,6 +33,8 @@ t.test('a drive is shared, opened by the other, and taken back', async (t) => {
     `data  shared with bob (rw)  ${bob.print}`,
   );
   t.match(await peopleOf('data'), [{ name: 'bob', access: 'rw' }]);
+  const shown = /shared with +bob \(rw\)/;
+  t.match((await ada.ok('drive', 'show', 'data')).io.output(), shown);
 
   t.match((await bob.ok('drive', 'list')).io.output(), new RegExp(`data@ada +${driveId} .* yes `));
   t.equal((await bob.run('drive', 'open', 'data')).code, 66, 'not by the bare name: that would be one of his own');
@@ -65,6 +67,9 @@ t.test('a drive is shared, opened by the other, and taken back', async (t) => {
     t.equal((await bob.run('drive', ...words)).code, 77, words.join(' '));
 
   await bob.ok('drive', 'detach', 'data@ada');
+  t.match((await ada.ok('drive', 'show', 'data')).io.output(), shown, 'detached too');
+  t.match((await ada.ok('drive', 'show', 'data', '--json')).json(), { attachments: [], people: [{ name: 'bob' }] });
+  t.notMatch((await bob.ok('drive', 'show', 'data@ada')).io.output(), 'shared with');
   const taken = await ada.ok('drive', 'unshare', 'data', 'bob');
   t.match(taken.io.errors(), /may still know its key.*drive key change data/s);
   t.strictSame(await peopleOf('data'), []);

@@ -58,6 +58,7 @@ export class FakeHost {
   readonly unfinished: Forgotten[] = [];
   readonly #site: HostSite;
   readonly #states = new Map<string, VmStatus>();
+  #peer: RpcPeer | undefined;
   readonly #ends: (() => Promise<void> | void)[] = [];
 
   constructor(site: HostSite) {
@@ -82,7 +83,14 @@ export class FakeHost {
       () => peer.close(),
       () => client.close(),
     );
+    this.#peer = peer;
     await peer.notify(HOST_REPORT, REPORT);
+  }
+
+  /** As QEMU stops it, and as the agent then reports. */
+  async pause(vmId: string, pausedBecause: 'no-space' | 'io-error'): Promise<void> {
+    Object.assign(this.#status(vmId), { state: 'paused', pausedBecause });
+    await this.#peer?.notify(HOST_REPORT, { ...REPORT, vms: [...this.#states.values()] });
   }
 
   async close(): Promise<void> {

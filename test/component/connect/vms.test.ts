@@ -48,6 +48,17 @@ t.test('from nothing to a ping through the encrypted path', async (t) => {
   t.match(waiting.io.errors(), /not ready within 1 s/);
 });
 
+t.test('H9: a VM that a full pool has stopped: shown as that, in the list and by itself', async (t) => {
+  await ada.ok('vm', 'create', 'starved', '--image', 'debian12', '--wait');
+  const { vmId } = (await ada.ok('vm', 'show', 'starved', '--json')).json<{ vmId: string }>();
+  await world.host.pause(vmId, 'no-space');
+  const paused = /paused: pool full/;
+  while (!paused.test((await ada.ok('vm', 'show', 'starved')).io.output())) await new Promise(setImmediate);
+  t.match((await ada.ok('vm', 'show', 'starved')).io.output(), /problem +It is paused: .*goes on by itself/);
+  t.match((await ada.ok('vm', 'list')).io.output(), new RegExp(`${vmId} +paused: pool full`));
+  t.match((await ada.ok('vm', 'show', 'starved', '--json')).json(), { state: 'paused', pausedBecause: 'no-space' });
+});
+
 t.test('C2 a VM with another key: loud, nothing sent, until the person accepts it', async (t) => {
   await ada.ok('vm', 'create', 'changed', '--image', 'debian12', '--wait');
   await ada.ok('vm', 'info', 'changed');
