@@ -25,7 +25,7 @@ export const vmLines = (vms: readonly VmStatus[]): string =>
     ['VM', 'STATE', 'ADDRESS', 'HOST PORT', 'DRIVES', 'ISO IMAGES'],
     ...vms.map((it) => [
       it.vmId,
-      it.state,
+      it.pausedBecause === undefined ? it.state : `${it.state}: ${it.pausedBecause}`,
       it.address ?? '-',
       String(it.hostPort ?? '-'),
       it.attached.map((drive) => drive.driveId + (drive.readOnly ? ' (read-only)' : '')).join(', ') || '-',

@@ -146,7 +146,10 @@ export async function checkImage(path: string, repair: boolean, work: Work): Pro
   return parseImageCheck(stdout);
 }
 
-/** @throws VmcError 'busy' when a machine or a tool, on this host or another, has it open: QEMU's image locks say so. */
+/**
+ * A tool that only reads a raw file (cp, or `qemu-io -r`) takes no lock and is not seen; what it has open it goes on reading.
+ * @throws VmcError 'busy' when a machine has it, or a tool that writes, on this host or another: QEMU's image locks say so.
+ */
 export async function requireUnused(path: string): Promise<void> {
   try {
     // Opened to write, as raw, so that nothing is read or written: only the locks are tried.

@@ -132,6 +132,22 @@ t.test('a pool that two hosts share', async (t) => {
     await two.json(['reconcile']);
   });
 
+  await t.test('H3: a VM of the other that only reads a raw drive is in the way all the same', async (t) => {
+    const id = 'drv0000000000000004';
+    await one.json(['drive', 'create', '16MiB', '--id', id, '--format', 'raw']);
+    await two.json(['drive', 'adopt', id, '--format', 'raw', '--confirm', id]);
+    await two.json(['drive', 'attach', id, B, '--read-only']);
+    for (const args of [
+      ['delete', id, '--confirm', id],
+      ['convert', id, '--format', 'qcow2'],
+      ['attach', id, A],
+    ])
+      t.match(await refusalOf(one, ['drive', ...args]), { code: 'busy' }, args.join(' '));
+    await two.json(['drive', 'detach', id, B]);
+    await one.json(['drive', 'delete', id, '--confirm', id]);
+    await two.json(['reconcile']);
+  });
+
   await t.test('grown and deleted by the one, it is so for the other', async (t) => {
     await one.json(['drive', 'resize', ID, '48MiB']);
     t.match(await two.json(['drive', 'info', ID]), { sizeBytes: 48 * 1024 ** 2 });
