@@ -1,12 +1,12 @@
 /** A drive whose disk the host took away while it was open: mapping and mounts stay here, and lead nowhere. */
-import { lstat, readdir, readFile, realpath, stat } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { lstat, readdir, readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { DriveStatus } from '../../shared/api/drive.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { isErrno } from '../../shared/files.ts';
 import { driveIdSchema } from '../../shared/names.ts';
-import { run } from '../../shared/run.ts';
-import { mountsOf } from './mounts-of.ts';
+import { runOnDevices } from './device-mapper.ts';
+import { mountsOf, numberOf } from './mounts-of.ts';
 import { mappingName, mappingPath } from './names.ts';
 import type { Observed } from './observe.ts';
 
@@ -33,14 +33,8 @@ async function listMapped(): Promise<string[]> {
 
 /** @returns undefined unless it is open on a disk that has gone, whether or not its disk was attached anew since. */
 export async function findTorn(driveId: string): Promise<Torn | undefined> {
-  const path = await realpath(mappingPath(driveId)).catch((error: unknown) => {
-    if (isErrno(error, 'ENOENT')) return undefined;
-    throw error;
-  });
-  if (path === undefined) return undefined;
-  const node = basename(path);
-  if (!(await liesOnNothing(join('/sys/class/block', node)))) return undefined;
-  const number = (await readFile(`/sys/class/block/${node}/dev`, 'utf8')).trim();
+  const number = await numberOf(mappingPath(driveId));
+  if (number === undefined || !(await liesOnNothing(join('/sys/dev/block', number)))) return undefined;
   const mounts = await mountsOf(await readFile('/proc/self/mountinfo', 'utf8'), [number]);
   return { driveId, mounts, holders: [mappingName(driveId)] };
 }
@@ -74,7 +68,8 @@ export function tornStatus({ driveId, mounts }: Torn): DriveStatus {
 /** What a cryptsetup leaves that was re-encrypting when the disk went (2.6.1 crashes then): it would be in the next one's way. */
 export async function removeParts(driveId: string): Promise<void> {
   const parts = (await listMapped()).filter((name) => name.startsWith(`${mappingName(driveId)}-`));
-  for (const name of parts) await run({ file: 'dmsetup', args: ['remove', '--retry', name], timeoutMs: 60_000 });
+  for (const name of parts)
+    await runOnDevices({ file: 'dmsetup', args: ['remove', '--retry', name], timeoutMs: 60_000 });
 }
 
 /** @param cause what failed, as the disk went. @throws VmcError 'wrong-state'. */
