@@ -64,7 +64,7 @@ interface Group {
 const WITHOUT_VM: Group = {
   name: 'unit and component',
   globs: ['test/*.test.ts', 'test/{unit,component,cli}/**/*.test.ts'],
-  jobs: 3, // for two cores: most of the long ones wait most of the time
+  jobs: 4, // for two cores: most of the long ones wait most of the time
   timeoutSeconds: 480,
   limitSeconds: 1000,
 };

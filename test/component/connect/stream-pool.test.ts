@@ -64,7 +64,7 @@ t.test('none wait when the VM allows none, nor when no stream was opened for lon
   const { path } = await startVmTunnel(t, [{ from: port, to: port }]);
   const none = poolOf(t, sourceOf(path, 0));
   (await none.open(port, never)).cut();
-  const idle = poolOf(t, sourceOf(path, 4, 0.3), { activeMs: 400 });
+  const idle = poolOf(t, sourceOf(path, 4, 2), { activeMs: 1000 });
   idle.warm();
   await until(() => idle.ready === 4);
   await until(() => idle.ready === 0);

@@ -15,8 +15,8 @@ const cancel = new AbortController();
 const host = makeHost(await loadConfig(config), {
   step: async (name) => {
     if (name !== point) return;
-    process.stdout.write('reached\n');
     if (vmId !== undefined) await pauseJob(vmId);
+    process.stdout.write('reached\n');
     if (how === 'kill') {
       process.kill(process.pid, 'SIGKILL');
       await new Promise(() => {});
