@@ -6,6 +6,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { WebSocket } from 'ws';
+import { COMPILE_CACHE } from '../../../lab/programs.ts';
 import { encodeBootstrap } from '../../../shared/bootstrap.ts';
 import { openChannel } from '../../../shared/channel/run-handshake.ts';
 import { webSocketTransport } from '../../../shared/channel/websocket-transport.ts';
@@ -28,6 +29,7 @@ export class Vmc {
   constructor(configPath: string, credentials: string | undefined, under: readonly string[] = []) {
     const env = {
       PATH: '/usr/sbin:/usr/bin',
+      NODE_COMPILE_CACHE: COMPILE_CACHE,
       ...(credentials === undefined ? {} : { CREDENTIALS_DIRECTORY: credentials }),
     };
     const [file = '', ...args] = [...under, process.execPath, MAIN, 'daemon', '--config', configPath];
