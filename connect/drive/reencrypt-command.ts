@@ -1,5 +1,6 @@
 /** `connect drive reencrypt`: all of a drive anew, while people go on working. Ctrl-C pauses it. */
 import type { Command } from 'commander';
+import type { DriveStatus } from '../../shared/api/drive.ts';
 import { driveKeyMethods } from '../../shared/api/drive-keys.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { toBase64 } from '../../shared/names.ts';
@@ -31,7 +32,7 @@ export function addReencryptCommand(drives: Command, io: ConnectIo): void {
         if (state === 'done')
           note(
             io,
-            `Backups of its header from before are of no use now. Its file may have grown: connect drive trim ${name}`,
+            `Backups of its header from before are of no use now. Its file may have grown: ${trimCommands(name, status)}`,
           );
         reply(io, json, { ...status, driveId, reencrypted: state }, () =>
           state === 'done'
@@ -43,6 +44,12 @@ export function addReencryptCommand(drives: Command, io: ConnectIo): void {
       }),
     );
 }
+
+/** What a btrfs has never used it gives back once only for each time it is mounted (fs/btrfs: CHUNK_TRIMMED). */
+const trimCommands = (name: string, { fileSystem, state }: DriveStatus) =>
+  fileSystem === 'btrfs' && state === 'mounted'
+    ? `connect drive close ${name}, open it again, then connect drive trim ${name}`
+    : `connect drive trim ${name}`;
 
 const reencrypt = (session: Session, rpc: Control, drive: Drive) =>
   withDriveKey(session, drive, (key) => {

@@ -19,13 +19,13 @@ export async function trim(
   await before('drive.trim:sync');
   // ext4 frees the blocks of a deleted file only when its journal commits: without this, fstrim leaves them out.
   await run({ file: 'sync', args: ['--file-system', mountPoint], timeoutMs: 10 * 60_000, signal });
-  if (fileSystem === 'ext4') await forgetTrimmed(mountPoint, signal);
   const groupBytes = fileSystem === 'xfs' ? await readGroupBytes(mountPoint) : undefined;
   let trimmedBytes = 0;
   for (const { offset, length } of planTrim(fileSystem, total, groupBytes)) {
     tell(offset);
     await before('drive.trim:range');
     signal.throwIfAborted();
+    if (fileSystem === 'ext4') await forgetTrimmed(mountPoint, signal);
     const range = ['--offset', `${offset}`, ...(length === undefined ? [] : ['--length', `${length}`])];
     const args = ['--verbose', ...range, mountPoint];
     const { stdout } = await run({ file: 'fstrim', args, timeoutMs: 60 * 60_000, signal });
@@ -37,16 +37,18 @@ export async function trim(
   return trimmedBytes;
 }
 
-/** Half a block group. */
+/** Half a block group: less is free in what is asked about. */
 const LARGE_BYTES = 64 * 1024 ** 2;
+/** More than one block, which ext4 does nothing about. */
+const LITTLE_BYTES = 1024 ** 2;
 
 /**
  * ext4 leaves out the block groups that it has trimmed since it was mounted, unless smaller pieces are asked for than the last
  * time (fs/ext4/mballoc.c, s_last_trim_minblks). After a re-encryption that would be all of them, with nothing given back: so
- * the last time is made one that asked for large pieces only, of the first block.
+ * the last time, which is also that of the range before, is made one that asked for large pieces only, where none is.
  */
 async function forgetTrimmed(mountPoint: string, signal: AbortSignal): Promise<void> {
-  const args = ['--offset', '0', '--length', '4096', '--minimum', String(LARGE_BYTES), mountPoint];
+  const args = ['--offset', '0', '--length', String(LITTLE_BYTES), '--minimum', String(LARGE_BYTES), mountPoint];
   await run({ file: 'fstrim', args, timeoutMs: 60_000, signal });
 }
 
