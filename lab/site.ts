@@ -46,6 +46,8 @@ export class SiteFolders {
 export interface SiteOptions {
   /** The drives pool is a file system of this size, which can be filled. */
   drivesMiB?: number;
+  /** More of host-agent.toml. Asked when the site's network is there. */
+  agentSettings?: (site: Site, undo: Undo) => Promise<string>;
 }
 
 export class Site {
@@ -155,7 +157,7 @@ export class Site {
         `drives = "${this.folders.drives}"`,
         `snapshots = "${this.folders.snapshots}"`,
         `isos = "${this.folders.isos}"`,
-        '',
+        (await this.#options.agentSettings?.(this, undo)) ?? '',
       ].join('\n'),
     );
     await this.hostAgent(['enrol', '--host-id', hostId, '--token-fd', '0'], enrolToken);

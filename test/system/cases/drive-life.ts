@@ -1,4 +1,6 @@
 /** A drive's life as people see it: snapshots while it is written to, another person with a key of their own, the power going. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Test } from 'tap';
 import { VM, type VmSite } from '../support/vm-site.ts';
 
@@ -8,8 +10,9 @@ interface Snapshot {
   consistency: string;
 }
 
-export function driveLifeCases(t: Test, vmSite: VmSite): void {
-  snapshotCase(t, vmSite);
+/** @param sftp where the site's SFTP server keeps its files. */
+export function driveLifeCases(t: Test, vmSite: VmSite, sftp: string): void {
+  snapshotCase(t, vmSite, sftp);
   sharingCase(t, vmSite);
   powerCutCase(t, vmSite);
 }
@@ -28,12 +31,14 @@ async function removeDrive({ owner }: VmSite, name: string, driveId: string): Pr
   await owner.connect(['drive', 'delete', name, '--confirm', driveId]);
 }
 
-function snapshotCase(t: Test, vmSite: VmSite): void {
+function snapshotCase(t: Test, vmSite: VmSite, sftp: string): void {
   const { owner, vm } = vmSite;
-  t.test('H8: snapshots of a drive in use, whole and what changed; restored, it is as it was then', async (t) => {
+  t.test('H8: snapshots of a drive in use, here and at an SFTP server; restored, it is as it was then', async (t) => {
     const driveId = await openDrive(vmSite, 'kept-twice', '96MiB');
     const write = (text: string) => vm.request('PUT', '/file?path=/mnt/kept-twice/notes', Buffer.from(text));
-    const snapshot = () => owner.connect<Snapshot>(['drive', 'snapshot', 'create', 'kept-twice']);
+    const snapshot = (...options: string[]) =>
+      owner.connect<Snapshot>(['drive', 'snapshot', 'create', 'kept-twice', ...options]);
+    const atServer = async () => (await readdir(join(sftp, driveId)).catch(() => [])).sort();
     await vm.request('POST', '/random?path=/mnt/kept-twice/bulk&mib=16');
     const sum = await vm.exec(['sh', '-c', 'sha256sum < /mnt/kept-twice/bulk']);
     await write('first');
@@ -50,14 +55,19 @@ function snapshotCase(t: Test, vmSite: VmSite): void {
     await write('second');
     const second = await snapshot();
     t.match(second, { kind: 'incremental', consistency: 'frozen', parentId: first.snapshotId });
-    await vm.exec(['systemctl', 'stop', 'writer']);
     await write('third');
-    for (const { snapshotId } of [first, second])
+    const third = await snapshot('--to', 'sftp');
+    t.match(third, { kind: 'full', consistency: 'frozen', target: 'sftp' });
+    t.same(await atServer(), [`${third.snapshotId}.json`, `${third.snapshotId}.qcow2`]);
+    await vm.exec(['systemctl', 'stop', 'writer']);
+    await write('fourth');
+    for (const { snapshotId } of [first, second, third])
       t.match(await owner.connect(['drive', 'snapshot', 'verify', snapshotId]), { ok: true });
 
     for (const [{ snapshotId }, text] of [
       [first, 'first'],
       [second, 'second'],
+      [third, 'third'],
     ] as const) {
       const name = `as-${text}`;
       const restored = await owner.connect<{ driveId: string }>(['drive', 'snapshot', 'restore', snapshotId, name]);
@@ -73,8 +83,9 @@ function snapshotCase(t: Test, vmSite: VmSite): void {
       { code: /busy|wrong-state/ },
       'another one builds on it',
     );
-    for (const { snapshotId } of [second, first])
+    for (const { snapshotId } of [second, first, third])
       await owner.connect(['drive', 'snapshot', 'delete', snapshotId, '--confirm', snapshotId]);
+    t.same(await atServer(), []);
     await removeDrive(vmSite, 'kept-twice', driveId);
   });
 }

@@ -14,7 +14,7 @@ const PRIVSEP = '/run/sshd';
 export interface Sshd {
   /** For host-agent.toml. */
   readonly settings: string;
-  /** Where it keeps files: a tmpfs of 24 MiB. */
+  /** Where it keeps files: a small tmpfs. */
   readonly folder: string;
   /** Public keys that are not the server's. */
   readonly otherHostKey: string;
@@ -29,12 +29,12 @@ const key = async (path: string) => {
   return (await readFile(`${path}.pub`, 'utf8')).split(' ').slice(0, 2).join(' ');
 };
 
-/** Made in the box's folder; not started yet. */
-export async function makeSshd(box: { folder: string; namespace: string }): Promise<Sshd> {
+/** Made in the box's folder; not started yet. @param sizeMiB of what it keeps. */
+export async function makeSshd(box: { folder: string; namespace: string }, sizeMiB = 24): Promise<Sshd> {
   const home = join(box.folder, 'sshd');
   const folder = join(home, 'files');
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await run({ file: 'mount', args: ['-t', 'tmpfs', '-o', 'size=24m', 'tmpfs', folder], timeoutMs: 10_000 });
+  await run({ file: 'mount', args: ['-t', 'tmpfs', '-o', `size=${sizeMiB}m`, 'tmpfs', folder], timeoutMs: 10_000 });
   const hostKey = await key(join(home, 'host'));
   await key(join(home, 'user'));
   const otherHostKey = await key(join(home, 'other'));
