@@ -8,8 +8,9 @@ import { HEADER_BYTES } from './parse-luks-header.ts';
 import { otherSignatureOf, ownSignatureOf } from './signature.ts';
 
 const MIB = 1024 * 1024;
-/** libblkid looks for nothing further in than 2 MiB and a sector (vmfs), nor further from the end than 1 MiB. */
-const START_BYTES = 4 * MIB;
+/** libblkid looks no further in than 4 MiB and a page (the second header of LUKS2), nor further from the end than 3087 sectors (Promise). */
+const START_BYTES = 5 * MIB;
+const END_BYTES = 2 * MIB;
 const SAMPLE_BYTES = MIB;
 
 /** @returns undefined for a blank one. */
@@ -24,11 +25,11 @@ export async function inspectContent(path: string, sizeBytes: number): Promise<O
 async function looksZero(path: string, sizeBytes: number): Promise<boolean> {
   const file = await open(path, 'r');
   try {
-    const last = Math.max(0, sizeBytes - SAMPLE_BYTES);
+    const end = Math.max(0, sizeBytes - END_BYTES);
     for (const [position, most] of [
       [0, START_BYTES],
-      [Math.min(HEADER_BYTES, last), SAMPLE_BYTES],
-      [last, SAMPLE_BYTES],
+      [Math.min(HEADER_BYTES, end), SAMPLE_BYTES],
+      [end, END_BYTES],
     ] as const) {
       const length = Math.min(most, sizeBytes - position);
       const { buffer, bytesRead } = await file.read(Buffer.alloc(length), 0, length, position);

@@ -83,9 +83,22 @@ t.test('C7 blank is blank: signatures and both ends are looked at', async (t) =>
   t.match(await inspectContent(wiped, size), { kind: 'other' }, 'a drive without its header: its data are there');
   await zeroStart(wiped);
   t.equal(await inspectContent(wiped, size), undefined, 'a format that is undone leaves it blank');
+  const raid = blankFile(t, size);
+  writeSync(openSync(raid, 'r+'), 'Promise Technology, Inc.', size - 3087 * 512);
+  t.match(await inspectContent(raid, size), { kind: 'other', description: /promise/ }, 'the furthest from the end');
   const tiny = blankFile(t, 1000);
   t.equal(await inspectContent(tiny, 1000), undefined, 'shorter than what is read');
   await t.rejects(inspectContent(join(path, 'missing'), size), /./, 'not readable is not blank');
+});
+
+t.test('C7 a LUKS drive made by hand is not blank without its first MiB', async (t) => {
+  const size = 40 * MiB;
+  const path = blankFile(t, size);
+  const cost = ['--pbkdf', 'pbkdf2', '--pbkdf-force-iterations', '1000'];
+  const args = ['luksFormat', '--batch-mode', '--type', 'luks2', '--luks2-metadata-size', '4m', ...cost, path];
+  await run({ file: 'cryptsetup', args: [...args, '--key-file', '-'], stdin: Buffer.from('key'), timeoutMs: 60_000 });
+  writeSync(openSync(path, 'r+'), Buffer.alloc(MiB), 0, MiB, 0);
+  t.match(await inspectContent(path, size), { kind: 'other' }, 'its second header is 4 MiB in');
 });
 
 t.test('C7 file systems are made and recognised; wiping forgets them', async (t) => {
