@@ -137,6 +137,7 @@ export function snapshotHandlers(deps: MachineDeps): Pick<Handlers, keyof typeof
 
     async snapshotForget({ params: { driveId }, body: { confirm } }, { account }) {
       if (confirm !== driveId) throw new VmcError('bad-request', 'The drive is not the one that was confirmed.');
+      hostOfSnapshots(account, driveId); // before a stranger can wait for it, or learn that somebody works on it
       return jobs.whenIdle(driveKey(driveId), async () => {
         const hostId = hostOfSnapshots(account, driveId);
         const told = await links.call(hostId, snapshotMethods.snapshotForget, { driveId }, FORGET_OPTIONS);

@@ -128,6 +128,18 @@ t.test('H8: what a server that is gone keeps from ending is forgotten, by the ow
   ];
   for (const who of [bob, admin]) await t.rejects(forget(who), { code: 'not-found' });
   await t.rejects(forget(alice, 'drv0000000000000000'), { code: 'bad-request' });
+  const held = Promise.withResolvers<void>();
+  agent.holdNext.set('snapshot.create', held.promise);
+  const making = await create(alice, driveId);
+  await t.rejects(forget(alice), { code: 'busy' });
+  await t.rejects(
+    forget(bob),
+    { code: 'not-found' },
+    'a stranger is not told that somebody works on it, nor waits there',
+  );
+  held.resolve();
+  await ended(alice, making);
+  await remove(alice, making.target);
   t.notOk(agent.calls.includes('snapshot.forget'));
   t.match(await forget(alice), { forgotten: [{ snapshotId: cut.target, remains: ['backup:/x/y.qcow2'] }, {}] });
   t.match(await list(alice), [{ snapshotId: kept.target }], 'what was made is there');
