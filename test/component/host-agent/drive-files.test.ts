@@ -14,7 +14,7 @@ const A = 'vm-aaaaaaaaaaaa';
 const MIB = 1024 * 1024;
 const id = (n: number) => `drv${String(n).padStart(16, '0')}`;
 
-t.setTimeout(240_000);
+t.setTimeout(600_000);
 
 t.test('drive files', async (t) => {
   const box = await makeHostBox({ libvirt: true });

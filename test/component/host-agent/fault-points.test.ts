@@ -17,7 +17,7 @@ const MIB = 1024 * 1024;
 /** Of other operations: other tests walk these. */
 const ELSEWHERE = /^(snapshot|iso)\./;
 
-t.setTimeout(300_000);
+t.setTimeout(600_000);
 
 t.test('H9: the agent ends at every step of every operation', async (t) => {
   const box = await makeHostBox({ libvirt: true });

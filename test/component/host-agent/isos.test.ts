@@ -13,7 +13,7 @@ const errorSchema = z.object({
   error: z.object({ code: z.string(), message: z.string(), hint: z.string().optional() }),
 });
 
-t.setTimeout(180_000);
+t.setTimeout(600_000);
 
 t.test('ISO images', async (t) => {
   const box = await makeHostBox({ libvirt: true });

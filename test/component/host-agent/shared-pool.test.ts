@@ -11,7 +11,7 @@ const [A, B] = ['vm-aaaaaaaaaaaa', 'vm-bbbbbbbbbbbb'];
 const ID = 'drv0000000000000001';
 const RACES = 6;
 
-t.setTimeout(240_000);
+t.setTimeout(600_000);
 
 t.test('a pool that two hosts share', async (t) => {
   const one = await makeHostBox({ libvirt: true });

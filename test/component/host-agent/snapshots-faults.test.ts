@@ -8,7 +8,7 @@ const A = 'vm-aaaaaaaaaaaa';
 const [D, RAW, BIG, NEW] = ['drv0000000000000001', 'drv0000000000000002', 'drv0000000000000003', 'drv00000000000000ff'];
 const id = (n: number) => `snap-${n.toString(16).padStart(16, '0')}`;
 
-t.setTimeout(400_000);
+t.setTimeout(600_000);
 
 t.test('H8 H9: snapshots that do not go well', async (t) => {
   const box = await makeSnapshotBox();

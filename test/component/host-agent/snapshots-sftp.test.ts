@@ -9,7 +9,7 @@ const A = 'vm-aaaaaaaaaaaa';
 const [D, NEW] = ['drv0000000000000001', 'drv00000000000000ff'];
 const id = (n: number) => `snap-${n.toString(16).padStart(16, '0')}`;
 
-t.setTimeout(300_000);
+t.setTimeout(600_000);
 
 t.test('H8 H9: snapshots on a server', async (t) => {
   const box = await makeSnapshotBox();

@@ -10,7 +10,7 @@ const D = 'drv0000000000000001';
 const NEW = 'drv00000000000000ff';
 const id = (n: number) => `snap-${n.toString(16).padStart(16, '0')}`;
 
-t.setTimeout(240_000);
+t.setTimeout(600_000);
 
 t.test('H8: snapshots', async (t) => {
   const box = await makeSnapshotBox();

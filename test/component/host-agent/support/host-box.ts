@@ -147,7 +147,7 @@ async function build(options: BoxOptions, undo: Undo): Promise<HostBox> {
       return { exitCode: await exit, stdout, stderr };
     },
     virsh: async (...args) =>
-      (await run({ file: 'virsh', args: ['-q', '-c', uri, ...args], timeoutMs: 20_000 })).stdout,
+      (await run({ file: 'virsh', args: ['-q', '-c', uri, ...args], timeoutMs: 60_000 })).stdout,
     async inNamespace(command, ...args) {
       const [file, ...rest] = inNamespace(namespace, command, args);
       return (await run({ file, args: rest, timeoutMs: 20_000 })).stdout;
