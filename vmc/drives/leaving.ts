@@ -7,7 +7,7 @@ import { basename, join } from 'node:path';
 import * as z from 'zod';
 import { VmcError } from '../../shared/errors.ts';
 import { makeFolder, readIfThere, writeAtomic } from '../../shared/files.ts';
-import { driveIdSchema } from '../../shared/names.ts';
+import { diskIdSchema } from '../../shared/names.ts';
 import { parseJson } from '../../shared/validate.ts';
 
 export const LEAVING_SECONDS = 60;
@@ -15,7 +15,7 @@ export const LEAVING_SECONDS = 60;
 /** `until`: seconds since the VM was started, which no clock changes. */
 const leavingSchema = z.strictObject({ disk: z.string(), until: z.number() });
 
-const pathOf = (folder: string, driveId: string) => join(folder, `${driveIdSchema.parse(driveId)}.leaving`);
+const pathOf = (folder: string, diskId: string) => join(folder, `${diskIdSchema.parse(diskId)}.leaving`);
 
 /** @param folder gone after a boot. @param now in seconds, as the mark has it. */
 export async function markLeaving(folder: string, driveId: string, device: string, now = uptime()): Promise<void> {

@@ -24,6 +24,7 @@ t.test('C7: another disk under its id, as when it was attached anew, is opened; 
   await t.rejects(requireStaying(folder, driveId, first), { code: 'busy' });
   await requireStaying(folder, driveId, second);
   await requireStaying(folder, 'drvffffffffffffffff', first);
+  await requireStaying(folder, 'iso00000000000000ff', first); // an image's turn is asked about in the same way
   writeFileSync(join(folder, `${driveId}.leaving`), '{"until":');
   await t.rejects(requireStaying(folder, driveId, second), { code: 'bad-data' });
 });
