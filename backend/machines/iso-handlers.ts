@@ -31,6 +31,7 @@ export function isoHandlers(deps: MachineDeps): IsoHandlers {
     },
 
     async isoAttach({ params: { vmId, isoId } }, { account }) {
+      madeVm(account, vmId); // a stranger does not wait for it
       await mutex.run(vmKey(vmId), async () => {
         const { hostId } = madeVm(account, vmId);
         links.learn(hostId, await links.call(hostId, agentMethods.isoAttach, { isoId, vmId }));
@@ -39,6 +40,7 @@ export function isoHandlers(deps: MachineDeps): IsoHandlers {
     },
 
     async isoEject({ params: { vmId, isoId } }, { account }) {
+      madeVm(account, vmId); // a stranger does not wait for it
       await mutex.run(vmKey(vmId), async () => {
         const { hostId } = madeVm(account, vmId);
         const options = { timeoutMs: EJECT_TIMEOUT_MS };

@@ -1,5 +1,6 @@
 import t from 'tap';
 import { openStore } from '../../../backend/store/store.ts';
+import type { VmcError } from '../../../shared/errors.ts';
 import { routes } from '../../../shared/rest-api/index.ts';
 import { Fixture, type Person, until } from './fixture.ts';
 
@@ -52,6 +53,16 @@ t.test('C14: for nobody else, an administrator neither; and all of it is audited
     for (const work of [() => list(person, id), () => attach(person, id, TOOLS), () => eject(person, id, TOOLS)])
       await t.rejects(async () => work(), { code: 'not-found' });
   t.equal(agent.calls.filter((it) => it.startsWith('iso.')).length, before, 'the host was not even asked');
+  const starting = Promise.withResolvers<void>();
+  agent.holdNext.set('vm.start', starting.promise);
+  const started = alice.client.call(routes.vmStart, { params: { vmId }, body: {} }).then(() => 'started');
+  await until(() => agent.calls.includes('vm.start'));
+  const refused = [attach, eject].map((it) => it(bob, vmId, TOOLS).catch((error: VmcError) => error.code));
+  const timer = setTimeout(starting.resolve, 5000); // they would wait for it
+  t.strictSame(await Promise.race([Promise.all(refused), started]), ['not-found', 'not-found'], 'and nobody waited');
+  clearTimeout(timer);
+  starting.resolve();
+  await started;
   await attach(bob, bobs, TOOLS);
   const store = openStore(fixture.stateDir);
   t.teardown(() => store.close());
