@@ -2,7 +2,7 @@
 import { readdir, readFile, statfs } from 'node:fs/promises';
 import { basename } from 'node:path';
 import type { DriveStatus } from '../../shared/api/drive.ts';
-import { readIfThere } from '../../shared/files.ts';
+import { isErrno, readIfThere } from '../../shared/files.ts';
 import { checkHeader } from './header-copy.ts';
 import { hasMirror, mirroredHeader } from './header-mirror.ts';
 import { inspectContent } from './inspect-content.ts';
@@ -51,8 +51,18 @@ export async function observe(driveId: string, device: string): Promise<Observed
       : await inspectContent(device, sizeBytes),
     holders,
     mounts,
-    fileSystem: isMapped ? (mounts[0]?.fileSystem ?? (await signatureOf(mappingPath(driveId)))?.type) : undefined,
+    fileSystem: isMapped ? (mounts[0]?.fileSystem ?? (await fileSystemIn(driveId))) : undefined,
   };
+}
+
+/** The node is missing when cryptsetup was killed before it made it: the mapping can be closed all the same. */
+async function fileSystemIn(driveId: string): Promise<string | undefined> {
+  try {
+    return (await signatureOf(mappingPath(driveId)))?.type;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT')) return undefined;
+    throw error;
+  }
 }
 
 /** Those on top of it, and those on top of these: while a drive is re-encrypted its mapping lies on others. */

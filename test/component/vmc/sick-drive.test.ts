@@ -1,10 +1,12 @@
 /** A drive that cannot be looked at, in a /dev of the test's own: it hides no other one, and keeps none from its trim. */
-import { mkdirSync, readdirSync, readFileSync, symlinkSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { run } from '../../../shared/run.ts';
 import { Drives } from '../../../vmc/drives/drives.ts';
+import { mappingName } from '../../../vmc/drives/names.ts';
+import { observe, statusOf } from '../../../vmc/drives/observe.ts';
 
 const MARK = 'VMC_TEST_OWN_DEV';
 const sick = 'drv0123456789abcdef';
@@ -37,6 +39,21 @@ async function tests(): Promise<void> {
   t.match(await drives.trimAll({ progress: () => {}, signal: new AbortController().signal }), [
     { driveId: sick, error: { code: 'command-failed', message: /Two disks/ } },
   ]);
+
+  // A cryptsetup that was killed when it had made the mapping, and not yet its node.
+  const sys = join(dev, 'block');
+  mkdirSync(join(sys, 'sdz/holders/dm-9'), { recursive: true });
+  mkdirSync(join(sys, 'dm-9/holders'), { recursive: true });
+  mkdirSync(join(sys, 'dm-9/dm'));
+  writeFileSync(join(sys, 'sdz/size'), '131072\n');
+  writeFileSync(join(sys, 'sdz/dev'), '8:400\n');
+  writeFileSync(join(sys, 'dm-9/dev'), '253:900\n');
+  writeFileSync(join(sys, 'dm-9/dm/name'), `${mappingName(sick)}\n`);
+  writeFileSync('/dev/sdz', Buffer.alloc(1024 * 1024));
+  await command('mount', '--bind', sys, '/sys/class/block');
+  const found = await observe(sick, '/dev/sdz');
+  t.match(found, { holders: [mappingName(sick)], fileSystem: undefined });
+  t.match(await statusOf(found), { state: 'open' }, 'so it can be closed');
 }
 
 if (process.env[MARK] === undefined)
