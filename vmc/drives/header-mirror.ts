@@ -10,6 +10,7 @@ import { run } from '../../shared/run.ts';
 import { runOnDevices } from './device-mapper.ts';
 import { RUN_FOLDER } from './drive-lock.ts';
 import { writeHeader } from './header-copy.ts';
+import { mappingNumber } from './mapping-node.ts';
 import { mirrorName, mirrorPath } from './names.ts';
 import { isOwed, METADATA_BYTES, type Metadata, parseMetadata } from './parse-luks-binary.ts';
 import { HEADER_BYTES } from './parse-luks-header.ts';
@@ -39,7 +40,7 @@ export async function openMirror(driveId: string, device: string, header: string
 /** Takes down what is there of it, also after a crash; on the drive is then what was in memory, if that is still of it. */
 export async function closeMirror(driveId: string, device: string): Promise<void> {
   const file = mirroredHeader(driveId);
-  if (await isThere(mirrorPath(driveId)))
+  if ((await mappingNumber(mirrorName(driveId))) !== undefined)
     await runOnDevices({ file: 'dmsetup', args: ['remove', '--retry', mirrorName(driveId)], timeoutMs: TIMEOUT_MS });
   if (!(await isThere(file))) return;
   const asked = ['--noheadings', '--output', 'NAME', '--associated', file];
@@ -63,6 +64,6 @@ async function metadataIn(path: string): Promise<Metadata | undefined> {
   }
 }
 
-export async function isThere(path: string): Promise<boolean> {
+async function isThere(path: string): Promise<boolean> {
   return (await stat(path).catch(() => undefined)) !== undefined;
 }

@@ -8,4 +8,4 @@ export const mappingPath = (driveId: string): string => `/dev/mapper/${mappingNa
 export const mirrorName = (driveId: string): string => `vmc-header-${driveId}`;
 export const mirrorPath = (driveId: string): string => `/dev/mapper/${mirrorName(driveId)}`;
 /** What cryptsetup puts between a mapping and its drive while it re-encrypts. */
-export const overlayPath = (driveId: string): string => `${mappingPath(driveId)}-overlay`;
+export const overlayName = (driveId: string): string => `${mappingName(driveId)}-overlay`;

@@ -10,10 +10,11 @@ import { run } from '../../shared/run.ts';
 import { WITHOUT_UDEV } from './device-mapper.ts';
 import { before } from './fault-points.ts';
 import { checkHeader, withHeader, writeHeader } from './header-copy.ts';
-import { closeMirror, hasMirror, isThere, mirroredHeader, openMirror } from './header-mirror.ts';
+import { closeMirror, hasMirror, mirroredHeader, openMirror } from './header-mirror.ts';
 import { killSlot } from './key-slots.ts';
 import { checkKey, luksClose, luksOpen } from './luks.ts';
-import { mappingName, overlayPath } from './names.ts';
+import { mappingNumber } from './mapping-node.ts';
+import { mappingName, overlayName } from './names.ts';
 import { observe } from './observe.ts';
 import { type CheckedHeader, HEADER_BYTES } from './parse-luks-header.ts';
 import { KEY_COST } from './plan-passphrase.ts';
@@ -95,7 +96,7 @@ async function takeOver(driveId: string, device: string): Promise<boolean> {
 
 /** What cryptsetup puts between a mounted volume and its drive stays only if it was killed: some of it is then suspended. */
 async function requireWhole(driveId: string, cause?: unknown): Promise<void> {
-  if (!(await isThere(overlayPath(driveId)))) return;
+  if ((await mappingNumber(overlayName(driveId))) === undefined) return;
   throw new VmcError(
     'wrong-state',
     `cryptsetup was killed while it re-encrypted the drive ${driveId}: who reads or writes the piece at hand waits for ever.`,

@@ -6,8 +6,9 @@ import { VmcError } from '../../shared/errors.ts';
 import { isErrno } from '../../shared/files.ts';
 import { driveIdSchema } from '../../shared/names.ts';
 import { runOnDevices } from './device-mapper.ts';
-import { mountsOf, numberOf } from './mounts-of.ts';
-import { mappingName, mappingPath } from './names.ts';
+import { mappingNumber } from './mapping-node.ts';
+import { mountsOf } from './mounts-of.ts';
+import { mappingName } from './names.ts';
 import type { Observed } from './observe.ts';
 
 export type Torn = Pick<Observed, 'driveId' | 'mounts' | 'holders'>;
@@ -23,17 +24,17 @@ export async function listMappedIds(): Promise<string[]> {
 }
 
 async function listMapped(): Promise<string[]> {
-  try {
-    return await readdir('/dev/mapper');
-  } catch (error) {
+  const nodes = await readdir('/dev/mapper').catch((error: unknown) => {
     if (isErrno(error, 'ENOENT')) return []; // nothing was ever mapped
     throw error;
-  }
+  });
+  const numbers = await Promise.all(nodes.map(mappingNumber));
+  return nodes.filter((_name, at) => numbers[at] !== undefined);
 }
 
 /** @returns undefined unless it is open on a disk that has gone, whether or not its disk was attached anew since. */
 export async function findTorn(driveId: string): Promise<Torn | undefined> {
-  const number = await numberOf(mappingPath(driveId));
+  const number = await mappingNumber(mappingName(driveId));
   if (number === undefined || !(await liesOnNothing(join('/sys/dev/block', number)))) return undefined;
   const mounts = await mountsOf(await readFile('/proc/self/mountinfo', 'utf8'), [number]);
   return { driveId, mounts, holders: [mappingName(driveId)] };

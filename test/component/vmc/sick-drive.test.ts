@@ -5,8 +5,10 @@ import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { run } from '../../../shared/run.ts';
 import { Drives } from '../../../vmc/drives/drives.ts';
+import { mappingNode, mappingNumber } from '../../../vmc/drives/mapping-node.ts';
 import { mappingName } from '../../../vmc/drives/names.ts';
 import { observe, statusOf } from '../../../vmc/drives/observe.ts';
+import { findTorn, listMappedIds } from '../../../vmc/drives/torn.ts';
 
 const MARK = 'VMC_TEST_OWN_DEV';
 const sick = 'drv0123456789abcdef';
@@ -54,6 +56,21 @@ async function tests(): Promise<void> {
   const found = await observe(sick, '/dev/sdz');
   t.match(found, { holders: [mappingName(sick)], fileSystem: undefined });
   t.match(await statusOf(found), { state: 'open' }, 'so it can be closed');
+
+  // One that was killed when it had removed the mapping, and not yet its node: the number is another drive's since.
+  const other = mappingName(gone);
+  const numbers = join(dev, 'numbers');
+  for (const folder of ['dm', 'slaves']) mkdirSync(join(numbers, '253:901', folder), { recursive: true });
+  writeFileSync(join(numbers, '253:901/dm/name'), `${other}\n`);
+  symlinkSync('../../disk-that-has-gone', join(numbers, '253:901/slaves/sdq'));
+  mkdirSync('/dev/mapper');
+  for (const name of [mappingName(sick), other]) await command('mknod', join('/dev/mapper', name), 'b', '253', '901');
+  await command('mount', '--bind', numbers, '/sys/dev/block');
+  t.match(await findTorn(gone), { driveId: gone, holders: [other] });
+  t.equal(await findTorn(sick), undefined);
+  t.same(await listMappedIds(), [gone]);
+  t.equal(await mappingNumber(other), '253:901');
+  await t.rejects(mappingNode(sick), { code: 'wrong-state' });
 }
 
 if (process.env[MARK] === undefined)
