@@ -48,7 +48,9 @@ export class DriveTurns {
       if ((await findDevice(driveId)) === undefined && (await findTorn(driveId)) === undefined) return work(undefined);
       return this.#locked(driveId, signal, async (lock) => {
         const device = await findDevice(driveId); // another disk may have got its name while we waited
-        if (device !== undefined) await holdDevice(driveId, device, () => settleReencryption(driveId, device));
+        // What was re-encrypting a disk that has gone ended with it.
+        if (device !== undefined && (await findTorn(driveId)) === undefined)
+          await holdDevice(driveId, device, () => settleReencryption(driveId, device));
         return work(lock);
       });
     });

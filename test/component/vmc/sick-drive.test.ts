@@ -9,10 +9,12 @@ import { mappingNode, mappingNumber } from '../../../vmc/drives/mapping-node.ts'
 import { mappingName } from '../../../vmc/drives/names.ts';
 import { observe, statusOf } from '../../../vmc/drives/observe.ts';
 import { findTorn, listMappedIds } from '../../../vmc/drives/torn.ts';
+import { DriveTurns } from '../../../vmc/drives/turns.ts';
 
 const MARK = 'VMC_TEST_OWN_DEV';
 const sick = 'drv0123456789abcdef';
 const gone = 'drvffffffffffffffff';
+const torn = 'drv1111111111111111';
 
 async function tests(): Promise<void> {
   const dev = t.testdir();
@@ -71,6 +73,24 @@ async function tests(): Promise<void> {
   t.same(await listMappedIds(), [gone]);
   t.equal(await mappingNumber(other), '253:901');
   await t.rejects(mappingNode(sick), { code: 'wrong-state' });
+
+  // Its disk was taken away while it was re-encrypted, cryptsetup crashed, and the disk was attached anew before the close.
+  await command('mknod', join(dev, 'sdt'), 'b', major, minor);
+  symlinkSync('../../sdt', join(byId, `scsi-0QEMU_QEMU_HARDDISK_${torn}`));
+  for (const [at, name] of [mappingName(torn), `${mappingName(torn)}-overlay`].entries()) {
+    const number = `253:${902 + at}`;
+    for (const folder of ['dm', 'slaves']) mkdirSync(join(numbers, number, folder), { recursive: true });
+    writeFileSync(join(numbers, number, 'dm/name'), `${name}\n`);
+    symlinkSync('../../disk-that-has-gone', join(numbers, number, 'slaves/sdq'));
+    await command('mknod', join('/dev/mapper', name), 'b', '253', `${902 + at}`);
+  }
+  const turns = new DriveTurns({ runFolder: join(dev, 'run'), onUndoFailed: (what) => t.fail(what) });
+  const stoppable = { signal: new AbortController().signal };
+  t.match(await turns.run(torn, stoppable, () => findTorn(torn)), { driveId: torn }, 'it can be closed');
+  await t.rejects(
+    turns.withDevice({ driveId: torn, secrets: [] }, stoppable, async () => t.fail('it was used')),
+    { code: 'wrong-state', message: /taken away/ },
+  );
 }
 
 if (process.env[MARK] === undefined)
