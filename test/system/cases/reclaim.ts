@@ -14,8 +14,8 @@ const SIZES = {
   xfs: { driveMiB: 320, dataMiB: 96 },
   btrfs: { driveMiB: 176, dataMiB: 48 },
 } as const;
-/** Free pieces smaller than a cluster of qcow2 (64 KiB) stay, as do its own tables. */
-const CRUMBS_MIB = 2;
+/** Free pieces smaller than a cluster of qcow2 (64 KiB) stay, as do its own tables, and other small things. */
+const CRUMBS_MIB = 4;
 
 interface Trimmed {
   trimmedBytes: number;
@@ -46,12 +46,12 @@ function timerCase(t: Test, { owner, vm }: VmSite): void {
       const sh = (script: string) => vm.exec(['sh', '-c', script]);
       const allocated = async () =>
         (await owner.connect<{ allocatedBytes: number }>(['drive', 'info', 'weekly'])).allocatedBytes;
-      const { driveId } = await owner.connect<{ driveId: string }>(['drive', 'create', 'weekly', '--size', '2300MiB']);
+      const { driveId } = await owner.connect<{ driveId: string }>(['drive', 'create', 'weekly', '--size', '1100MiB']);
       await owner.connect(['drive', 'attach', 'weekly', VM]);
       await owner.connect(['drive', 'format', 'weekly']);
       await owner.connect(['drive', 'open', 'weekly']);
-      const inOneGo = await owner.connect<Trimmed>(['drive', 'trim', 'weekly']); // three pieces
-      await vm.request('POST', '/random?path=/mnt/weekly/data&mib=24');
+      const inOneGo = await owner.connect<Trimmed>(['drive', 'trim', 'weekly']); // two ranges
+      await vm.request('POST', '/random?path=/mnt/weekly/data&mib=64');
       await vm.request('DELETE', '/file?path=/mnt/weekly/data');
       const before = await allocated();
       // Its last time is two weeks ago; of its six random hours nothing is left.
@@ -66,7 +66,8 @@ function timerCase(t: Test, { owner, vm }: VmSite): void {
       t.match(said, new RegExp(`^${driveId}  .* trimmed$`, 'm'));
       const after = await allocated();
       t.match(said, `${humanBytes(inOneGo.trimmedBytes)} trimmed`, 'the second time as the first');
-      t.ok(before - after >= 0.9 * 24 * MiB, `${before} bytes on the host before, ${after} after`);
+      // Meanwhile ext4 goes on to write its inode tables, 17 MiB.
+      t.ok(before - after >= 40 * MiB, `${before} bytes on the host before, ${after} after`);
       await owner.connect(['drive', 'detach', 'weekly']);
       await owner.connect(['drive', 'delete', 'weekly', '--confirm', driveId]);
     },
