@@ -3,6 +3,7 @@
  * its boot and the site around it take most of a minute. The cases run in this order.
  */
 import t from 'tap';
+import { driveKeyCases } from './cases/drive-keys.ts';
 import { driveCases } from './cases/drives.ts';
 import { fileCases } from './cases/files.ts';
 import { isolationCases } from './cases/isolation.ts';
@@ -15,5 +16,14 @@ import { startVmSite } from './support/vm-site.ts';
 t.setTimeout(2_400_000);
 const site = await startVmSite();
 t.teardown(site.end);
-for (const cases of [mediaCases, driveCases, fileCases, peopleCases, tunnelCases, isolationCases, restartCases])
+for (const cases of [
+  mediaCases,
+  driveCases,
+  driveKeyCases,
+  fileCases,
+  peopleCases,
+  tunnelCases,
+  isolationCases,
+  restartCases,
+])
   cases(t, site);

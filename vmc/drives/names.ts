@@ -9,3 +9,5 @@ export const mirrorName = (driveId: string): string => `vmc-header-${driveId}`;
 export const mirrorPath = (driveId: string): string => `/dev/mapper/${mirrorName(driveId)}`;
 /** What cryptsetup puts between a mapping and its drive while it re-encrypts. */
 export const overlayName = (driveId: string): string => `${mappingName(driveId)}-overlay`;
+/** The piece that it moves, under that. */
+export const hotZoneName = (driveId: string): string => `${mappingName(driveId)}-hotzone-forward`;

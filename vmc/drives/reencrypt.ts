@@ -1,20 +1,20 @@
 /**
  * Re-encryption of all of a drive with a new volume key (cryptsetup-reencrypt(8), LUKS2, online). cryptsetup runs as a unit
  * of systemd of its own: it goes on when vmc ends, however that ends, and stops where it is safe when it is told to. Killed
- * by SIGKILL in the middle it would leave a piece of the mounted volume suspended until the VM is restarted.
+ * by SIGKILL in the middle it leaves a piece of a mounted volume suspended until the VM is restarted.
  */
 
 import { VmcError } from '../../shared/errors.ts';
 import type { CallContext } from '../../shared/rpc/method.ts';
 import { run } from '../../shared/run.ts';
-import { WITHOUT_UDEV } from './device-mapper.ts';
+import { runOnDevices, WITHOUT_UDEV } from './device-mapper.ts';
 import { before } from './fault-points.ts';
 import { checkHeader, withHeader, writeHeader } from './header-copy.ts';
 import { closeMirror, hasMirror, mirroredHeader, openMirror } from './header-mirror.ts';
 import { killSlot } from './key-slots.ts';
 import { checkKey, luksClose, luksOpen } from './luks.ts';
 import { mappingNumber } from './mapping-node.ts';
-import { mappingName, overlayName } from './names.ts';
+import { hotZoneName, mappingName, overlayName } from './names.ts';
 import { observe } from './observe.ts';
 import { type CheckedHeader, HEADER_BYTES } from './parse-luks-header.ts';
 import { KEY_COST } from './plan-passphrase.ts';
@@ -26,6 +26,8 @@ const MOVE_TIMEOUT_MS = 24 * 24 * 3_600_000;
 /** Writers to this much wait while it is moved; a smaller one costs more writes of the header. */
 const ZONE = '8M';
 const PROGRESS_MS = 1000;
+/** What systemd-run(1) ends with when a signal ended the command. */
+const KILLED = 255;
 
 export interface Reencryption extends Pick<CallContext, 'progress' | 'signal'> {
   driveId: string;
@@ -44,7 +46,7 @@ const unitOf = (driveId: string) => `vmc-reencrypt-${driveId}.service`;
 export async function reencrypt(it: Reencryption): Promise<'done' | 'paused'> {
   const { driveId, device, key } = it;
   const isAtItsEnd = await takeOver(driveId, device);
-  await requireWhole(driveId);
+  await removeKilled(driveId);
   const { mounts, holders, sizeBytes } = await observe(driveId, device);
   if (mounts.some(({ readOnly }) => readOnly))
     throw new VmcError('wrong-state', `The drive ${driveId} is open read-only.`, 'Close it, or open it read-write.');
@@ -61,7 +63,7 @@ export async function reencrypt(it: Reencryption): Promise<'done' | 'paused'> {
   try {
     if (!(await move(it, sizeBytes).finally(() => letGo(it, isMounted)))) return 'paused';
   } catch (error) {
-    await requireWhole(driveId, error);
+    await removeKilled(driveId, error);
     throw error;
   }
   return (await checkHeader(driveId, device)).reencryption === undefined ? 'done' : 'paused';
@@ -82,7 +84,7 @@ export async function settleReencryption(driveId: string, device: string): Promi
       );
     await closeMirror(driveId, device);
   }
-  await requireWhole(driveId);
+  await removeKilled(driveId);
 }
 
 /** Stops one that outlived its vmc. @returns whether all was done. */
@@ -94,22 +96,33 @@ async function takeOver(driveId: string, device: string): Promise<boolean> {
   return header !== undefined && header.reencryption === undefined;
 }
 
-/** What cryptsetup puts between a mounted volume and its drive stays only if it was killed: some of it is then suspended. */
-async function requireWhole(driveId: string, cause?: unknown): Promise<void> {
-  if ((await mappingNumber(overlayName(driveId))) === undefined) return;
-  throw new VmcError(
-    'wrong-state',
-    `cryptsetup was killed while it re-encrypted the drive ${driveId}: who reads or writes the piece at hand waits for ever.`,
-    'Restart the VM: connect vm shutdown --force, then connect vm start. Opening the drive then makes it whole.',
-    { cause },
-  );
+/**
+ * What cryptsetup puts between a volume and its drive stays only if it was killed, in part suspended. While nobody has the
+ * volume open it is removed as it is: to flush it, as cryptsetup's own close does, would wait for ever, and to resume it could
+ * let through what is written with a key that the header does not know of. @returns whether there was any.
+ * @throws VmcError 'wrong-state' when somebody has it open.
+ */
+async function removeKilled(driveId: string, cause?: unknown): Promise<boolean> {
+  if ((await mappingNumber(overlayName(driveId))) === undefined) return false;
+  for (const name of [mappingName(driveId), overlayName(driveId), hotZoneName(driveId)]) {
+    if ((await mappingNumber(name)) === undefined) continue;
+    const remove = { file: 'dmsetup', args: ['remove', name], okExitCodes: [0, 1], timeoutMs: TIMEOUT_MS };
+    if ((await runOnDevices(remove)).exitCode === 0) continue;
+    throw new VmcError(
+      'wrong-state',
+      `cryptsetup was killed while it re-encrypted the drive ${driveId}: who reads or writes the piece at hand waits for ever.`,
+      'Restart the VM: connect vm shutdown --force, then connect vm start. Opening the drive then makes it whole.',
+      { cause },
+    );
+  }
+  return true;
 }
 
 /** The mirror goes last: it is what says how far all has come. */
 async function letGo({ driveId, device }: Reencryption, isMounted: boolean): Promise<void> {
   if (!isMounted) {
     await before('drive.reencrypt:close');
-    await luksClose(driveId);
+    if (!(await removeKilled(driveId))) await luksClose(driveId);
   }
   await before('drive.reencrypt:settle');
   await closeMirror(driveId, device);
@@ -197,13 +210,13 @@ async function runUnit(it: Reencryption, mirror: string, totalBytes: number): Pr
         ...['--header', mirror, '--key-file', '-', device],
       ],
       stdin: key,
-      okExitCodes: [0, 1],
+      okExitCodes: [0, 1, KILLED],
       timeoutMs: MOVE_TIMEOUT_MS,
     });
-    if (exitCode === 1 && !/interrupted/i.test(stderr) && !signal.aborted)
+    if (exitCode === KILLED || (exitCode === 1 && !/interrupted/i.test(stderr) && !signal.aborted))
       throw new VmcError(
         'command-failed',
-        `The re-encryption of the drive ${driveId} stopped: ${stderr.trim().slice(-300)}`,
+        `The re-encryption of the drive ${driveId} stopped: ${exitCode === KILLED ? 'cryptsetup was killed' : stderr.trim().slice(-300)}`,
         'The drive is as usable as before. Asked again it goes on.',
       );
   } finally {

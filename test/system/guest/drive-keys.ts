@@ -19,6 +19,7 @@ import { goOnWriting, lookAtPieces, type Pieces, type PiecesSeen, writeAll } fro
 import { runApart, serve } from './serve.ts';
 
 const MIB = 1024 * 1024;
+const POLL_MS = 20;
 /** Of 1 MiB each. */
 const FILES = 4;
 const PIECES = 1024;
@@ -77,18 +78,32 @@ function scenes(request: Request) {
     return child;
   };
 
-  /** @param stopBytes it is stopped when so much is done. */
-  const reencrypt = (stopBytes = Number.POSITIVE_INFINITY) => {
-    const stop = new AbortController();
-    const progress = ({ done = 0 }: { done?: number | undefined }) => {
-      if (done >= stopBytes) stop.abort();
-    };
-    return drives.keys.reencrypt(driveId, bytesOf(key), { signal: stop.signal, progress });
-  };
+  const reencrypt = (signal = context.signal) =>
+    drives.keys.reencrypt(driveId, bytesOf(key), { signal, progress: () => {} });
 
   /** In the header that cryptsetup writes. */
   const movedBytes = async () =>
     (await checkHeader(driveId, mirroredHeader(driveId)).catch(() => undefined))?.reencryption?.doneBytes ?? 0;
+
+  /** @returns how it ends, when `act` is done as soon as data have moved. */
+  const reencryptUntil = async (act: () => void, signal?: AbortSignal): Promise<string> => {
+    let end: string | undefined;
+    const work = reencrypt(signal).then(
+      (state) => {
+        end = state;
+      },
+      ({ message }: Error) => {
+        end = message;
+      },
+    );
+    while (end === undefined && (await movedBytes()) === 0) await delay(POLL_MS);
+    if (end === undefined) act();
+    await work;
+    return end ?? '';
+  };
+
+  const signalUnit = (signal: string) =>
+    byHand(['systemctl', 'kill', '--signal', signal, `vmc-reencrypt-${driveId}.service`]);
 
   /** Of the volume keys. */
   const digestsIn = async (header: string) =>
@@ -115,13 +130,14 @@ function scenes(request: Request) {
         const device = await deviceOf();
         const early = { driveId, device, key: bytesOf(key), signal: AbortSignal.abort(), progress: () => {} };
         const notBegun = [await reencryptDevice(early), (await drives.status(driveId)).reencryption ?? null];
-        const stopped = await reencrypt(1);
+        const stop = new AbortController();
+        const stopped = await reencryptUntil(() => stop.abort(), stop.signal);
         const { doneBytes = 0 } = (await drives.status(driveId)).reencryption ?? {};
 
         const vmc = spawn(process.execPath, [process.argv[1] ?? ''], { stdio: ['pipe', 'ignore', 'inherit'] });
         vmc.stdin?.end(JSON.stringify({ ...request, do: 'finish' }));
-        while ((await movedBytes()) <= doneBytes && vmc.exitCode === null) await delay(100);
-        byHand(['systemctl', 'kill', '--signal', 'SIGSTOP', `vmc-reencrypt-${driveId}.service`]); // so that it is not done yet
+        while ((await movedBytes()) <= doneBytes && vmc.exitCode === null) await delay(POLL_MS);
+        signalUnit('SIGSTOP'); // so that it is not done yet
         await ended(vmc);
         const close = await act('close').then(
           () => 'closed',
@@ -207,6 +223,8 @@ function scenes(request: Request) {
 
       for (const step of ['open', 'begin', 'write', 'mirror'] as const)
         await crash({ do: 'finish' }, `drive.reencrypt:${step}`);
+      const killed = await reencryptUntil(() => signalUnit('SIGKILL'));
+      expect(/cryptsetup was killed/.test(killed), `cryptsetup is killed: ${killed}`);
       await all.right();
       await crash({ do: 'finish' }, 'drive.reencrypt:move');
       for (const step of ['close', 'settle'] as const) {
