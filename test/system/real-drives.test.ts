@@ -3,6 +3,7 @@ import t from 'tap';
 import { makeSshd } from '../component/host-agent/support/sshd.ts';
 import { driveLifeCases } from './cases/drive-life.ts';
 import { hostDriveCases } from './cases/host-drives.ts';
+import { reclaimCases } from './cases/reclaim.ts';
 import { startVmSite } from './support/vm-site.ts';
 
 /** More than the agent keeps in reserve, and no more than a test fills quickly. */
@@ -23,4 +24,5 @@ const site = await startVmSite([], {
 });
 t.teardown(site.end);
 driveLifeCases(t, site, await sftp.promise);
+reclaimCases(t, site);
 hostDriveCases(t, site);
