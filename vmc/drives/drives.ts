@@ -18,7 +18,7 @@ import { growFileSystem, growVolume } from './grow.ts';
 import { markLeaving } from './leaving.ts';
 import { checkKey, luksClose } from './luks.ts';
 import { withMountTurn } from './mount-turn.ts';
-import { observe, statusOf } from './observe.ts';
+import { type Observed, observe, statusOf } from './observe.ts';
 import { mountUnlocked, unlock } from './open.ts';
 import type { FormatRequest } from './plan-format.ts';
 import { planOpen } from './plan-open.ts';
@@ -93,15 +93,20 @@ export class Drives {
     const device = await findDevice(driveId);
     if (device === undefined) return statusOf({ driveId });
     try {
-      const status = await statusOf(await observe(driveId, device));
-      const { weeklyTrim } = await readSettings(this.#options.stateDir, driveId);
-      const frozen = await readFrozen(this.#runFolder, driveId);
-      const isFrozen = frozen !== undefined && frozen.until > this.#options.clock();
-      return { ...status, weeklyTrim, ...(isFrozen ? { frozenUntil: frozen.until } : {}) };
+      return await this.#describe(await observe(driveId, device));
     } catch (error) {
       if ((await findDevice(driveId)) === undefined) return statusOf({ driveId }); // detached meanwhile
       throw error;
     }
+  }
+
+  async #describe(found: Observed): Promise<DriveStatus> {
+    const { driveId } = found;
+    const status = await statusOf(found);
+    const { weeklyTrim } = await readSettings(this.#options.stateDir, driveId);
+    const frozen = await readFrozen(this.#runFolder, driveId);
+    const isFrozen = frozen !== undefined && frozen.until > this.#options.clock();
+    return { ...status, weeklyTrim, ...(isFrozen ? { frozenUntil: frozen.until } : {}) };
   }
 
   /** @throws VmcError 'not-found', 'busy', 'not-blank', 'no-space': nothing was changed then. */
@@ -109,7 +114,7 @@ export class Drives {
     const { driveId, key } = request;
     return this.#turns.withDevice({ driveId, secrets: [key] }, context, async (device, lock) => {
       await this.#turns.undoing((undo) => format({ request, device, lock, ...context }, undo));
-      return this.status(driveId);
+      return this.#describe(await observe(driveId, device));
     });
   }
 
@@ -146,7 +151,7 @@ export class Drives {
         }
       });
       if (check !== undefined) onChecked?.(driveId, check);
-      return { ...(await this.status(driveId)), ...(check === undefined ? {} : { check }) };
+      return { ...(await this.#describe(await observe(driveId, device))), ...(check === undefined ? {} : { check }) };
     });
   }
 
@@ -157,17 +162,15 @@ export class Drives {
    */
   close(driveId: string, { signal }: Stoppable, leaving = false): Promise<DriveStatus> {
     const { mountRoot, clock } = this.#options;
-    return this.#turns.run(driveId, { signal }, async () => {
-      const torn = await findTorn(driveId);
-      const device = await findDevice(driveId);
+    return this.#turns.run(driveId, { signal }, async ({ torn, device }) => {
       if (torn === undefined && device === undefined) return statusOf({ driveId });
       await requireThawed(this.#runFolder, driveId, clock);
-      if (torn !== undefined) {
-        await unmountAndLock(torn, mountRoot);
-        await removeParts(driveId);
-      } else if (device !== undefined) await unmountAndLock(await observe(driveId, device), mountRoot);
+      const found = torn === undefined && device !== undefined ? await observe(driveId, device) : undefined;
+      const open = torn ?? found;
+      if (open !== undefined) await unmountAndLock(open, mountRoot);
+      if (torn !== undefined) await removeParts(driveId);
       if (leaving && device !== undefined) await markLeaving(this.#runFolder, driveId, device);
-      return this.status(driveId);
+      return found === undefined ? this.status(driveId) : this.#describe({ ...found, mounts: [], holders: [] });
     });
   }
 

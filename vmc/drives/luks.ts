@@ -1,8 +1,10 @@
 /** cryptsetup(8). The key goes to its stdin and nowhere else. */
+import { readdir } from 'node:fs/promises';
 import { VmcError } from '../../shared/errors.ts';
 import { CommandError, run } from '../../shared/run.ts';
 import { runOnDevices } from './device-mapper.ts';
 import { withHeader, writeHeader } from './header-copy.ts';
+import { mappingNumber } from './mapping-node.ts';
 import { mappingName } from './names.ts';
 import { UNFINISHED_LABEL } from './parse-state.ts';
 import { KEY_COST } from './plan-passphrase.ts';
@@ -80,12 +82,19 @@ export async function luksResize(driveId: string, device: string, key: Uint8Arra
   });
 }
 
-/** @throws VmcError 'busy' while something uses it. */
+/**
+ * dmsetup(8) takes a third of the time: cryptsetup reads the header first, to see what else it has mapped. Only a
+ * re-encryption maps anything else. @throws VmcError 'busy' while something uses it.
+ */
 export async function luksClose(driveId: string): Promise<void> {
+  const name = mappingName(driveId);
+  const command = (await isStacked(name))
+    ? { file: 'cryptsetup', args: ['close', name] }
+    : { file: 'dmsetup', args: ['remove', '--retry', name] };
   try {
-    await runOnDevices({ file: 'cryptsetup', args: ['close', mappingName(driveId)], timeoutMs: TIMEOUT_MS });
+    await runOnDevices({ ...command, timeoutMs: TIMEOUT_MS });
   } catch (error) {
-    if (!(error instanceof CommandError) || error.exitCode !== BUSY) throw error;
+    if (!(error instanceof CommandError) || !(error.exitCode === BUSY || /busy/.test(error.stderr))) throw error;
     throw new VmcError(
       'busy',
       `The drive ${driveId} is unmounted here, but something still uses it.`,
@@ -93,6 +102,13 @@ export async function luksClose(driveId: string): Promise<void> {
       { cause: error },
     );
   }
+}
+
+/** Whether it lies on other mappings, and not on its disk. */
+async function isStacked(name: string): Promise<boolean> {
+  const number = await mappingNumber(name);
+  const below = number === undefined ? [] : await readdir(`/sys/dev/block/${number}/slaves`);
+  return below.some((node) => node.startsWith('dm-'));
 }
 
 async function withKey(driveId: string, work: () => Promise<unknown>): Promise<void> {

@@ -6,9 +6,10 @@ import type { CallContext } from '../../shared/rpc/method.ts';
 import { Undo } from '../../shared/undo.ts';
 import { lockDrive, RUN_FOLDER } from './drive-lock.ts';
 import { findDevice, holdDevice, waitForDevice } from './find-device.ts';
+import { hasMirror } from './header-mirror.ts';
 import { requireStaying } from './leaving.ts';
 import { settleReencryption } from './reencrypt.ts';
-import { findTorn, requireWhole } from './torn.ts';
+import { findTorn, requireWhole, type Torn } from './torn.ts';
 
 export interface TurnsOptions {
   /** How long a drive that was just attached may take to show; default 15 s. */
@@ -24,6 +25,13 @@ export interface TurnsOptions {
 /** Heeded until the work begins: the caller may have gone, or lost the right, while others had the drive. */
 export type Stoppable = Pick<CallContext, 'signal'>;
 
+/** A drive at the beginning of its turn. */
+export interface Found {
+  device?: string | undefined;
+  /** Open on a disk that has gone. */
+  torn?: Torn | undefined;
+}
+
 export class DriveTurns {
   readonly #options: TurnsOptions;
   readonly #runFolder: string;
@@ -38,26 +46,28 @@ export class DriveTurns {
 
   /**
    * Waits for its turn.
-   * @param work gets the descriptor that holds the drive's lock: a command that goes on writing when vmc is killed
-   * inherits it, so that nobody else begins meanwhile. Undefined when the drive is not attached: nothing is locked then.
+   * @param work gets nothing when the drive is not there: nothing is locked then.
    * @throws VmcError 'busy' when too many wait, or another process has the drive; what `signal` was aborted with.
    */
-  run<T>(driveId: string, { signal }: Stoppable, work: (lock: number | undefined) => Promise<T>): Promise<T> {
+  run<T>(driveId: string, { signal }: Stoppable, work: (found: Found) => Promise<T>): Promise<T> {
     return this.#inTurn(driveId, async () => {
       signal.throwIfAborted();
-      if ((await findDevice(driveId)) === undefined && (await findTorn(driveId)) === undefined) return work(undefined);
-      return this.#locked(driveId, signal, async (lock) => {
+      if ((await findDevice(driveId)) === undefined && (await findTorn(driveId)) === undefined) return work({});
+      return this.#locked(driveId, signal, async () => {
         const device = await findDevice(driveId); // another disk may have got its name while we waited
+        const torn = await findTorn(driveId);
         // What was re-encrypting a disk that has gone ended with it.
-        if (device !== undefined && (await findTorn(driveId)) === undefined)
+        if (device !== undefined && torn === undefined && (await hasMirror(driveId)))
           await holdDevice(driveId, device, () => settleReencryption(driveId, device));
-        return work(lock);
+        return work({ device, torn });
       });
     });
   }
 
   /**
    * As `run`, with the drive's device, which stays the same one. The secrets are overwritten whatever happens.
+   * @param work gets the descriptor that holds the drive's lock: a command that goes on writing when vmc is killed
+   * inherits it, so that nobody else begins meanwhile.
    * @throws VmcError 'wrong-state' when its disk was taken away, also meanwhile; 'busy' when it was closed to be detached.
    * @param request `reencrypting`: it takes hours, so that others are refused at once, and it takes over what goes on.
    */
