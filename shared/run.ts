@@ -72,7 +72,6 @@ export async function run(command: Command): Promise<CommandResult> {
   const started = performance.now();
   const child = execa(command.file, command.args, {
     reject: false,
-    input: command.stdin ?? '',
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', ...command.env },
     extendEnv: false,
     timeout: command.timeoutMs,
@@ -83,6 +82,9 @@ export async function run(command: Command): Promise<CommandResult> {
     ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
     ...(command.signal === undefined ? {} : { cancelSignal: command.signal }),
   });
+  // Not by execa's `input`, which begins a stream of its own: starting a command takes a third less.
+  child.stdin.on('error', () => {}); // it ended without reading all: what it says tells
+  child.stdin.end(command.stdin ?? '');
   const { onStdout } = command;
   if (onStdout !== undefined) child.stdout.on('data', (chunk: Buffer) => onStdout(chunk.toString('latin1')));
   const result = await child;
