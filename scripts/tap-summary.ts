@@ -40,7 +40,7 @@ function readAssertions(lines: readonly string[]): { shown: string[]; counts: Co
     }
     const point = /^\s*(not )?ok \d+(?: - )?(.*)$/.exec(line);
     if (point === null) {
-      if (/^\s*Bail out!/.test(line)) shown.push(line);
+      if (/^\s*Bail out!/.test(line) || isSaid(line)) shown.push(line);
       continue;
     }
     const [, not, rest = ''] = point;
@@ -58,6 +58,9 @@ function readAssertions(lines: readonly string[]): { shown: string[]; counts: Co
   }
   return { shown, counts };
 }
+
+/** What a test has to say: a table of what was survived, a figure. The runner's own remarks are not of interest. */
+const isSaid = (line: string) => /^\s*# (?!Subtest|time=|\{ total|No coverage)\S/.test(line);
 
 /** Whether there are tests, and all that were announced have ended. */
 function wholePlan(lines: readonly string[]): boolean {

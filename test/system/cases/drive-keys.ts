@@ -99,7 +99,6 @@ export function driveKeyCases(t: Test, { owner, vm }: VmSite): void {
     await owner.connect(['drive', 'key', 'change', 'keyed']);
     t.match(await slots(), [{ kind: 'key' }]);
     await ask('damage', driveId);
-    t.comment(JSON.stringify(await owner.connect(['drive', 'info', 'keyed'])));
     await t.rejects(owner.connect(['drive', 'format', 'keyed']), { code: 'not-blank' }, 'it is not taken for blank');
     await t.rejects(owner.connect(['drive', 'open', 'keyed']), { code: 'wrong-state', hint: /header restore/ });
     const restore = ['drive', 'header', 'restore', 'keyed', '--confirm', driveId];

@@ -23,6 +23,14 @@ ok 2 - later # SKIP
   t.equal(shown.at(-1), 'FAILED test/a.test.ts  (20 ms)');
 });
 
+t.test('what a test says is shown', async (t) => {
+  const said = '# Subtest: group\n    # killed before  left\n    # drive.open     locked\n    ok 1 - fine\n    1..1\n';
+  t.strictSame(
+    read(`TAP version 14\n${said}ok 1 - group # time=1ms\n1..1\n# { total: 1, pass: 1 }\n# time=1ms\n`).shown,
+    ['    # killed before  left', '    # drive.open     locked', 'ok     test/a.test.ts  (20 ms)'],
+  );
+});
+
 t.test('all is well', async (t) => {
   t.strictSame(read('TAP version 14\nok 1 - fine\n1..1\n# time=1ms\n'), {
     shown: ['ok     test/a.test.ts  (20 ms)'],
