@@ -82,7 +82,7 @@ export async function run(command: Command): Promise<CommandResult> {
     ...(command.cwd === undefined ? {} : { cwd: command.cwd }),
     ...(command.signal === undefined ? {} : { cancelSignal: command.signal }),
   });
-  // Not by execa's `input`, which begins a stream of its own: starting a command takes a third less.
+  // Not by execa's `input`, which begins a stream of its own: half of what execa costs beyond starting the command.
   child.stdin.on('error', () => {}); // it ended without reading all: what it says tells
   child.stdin.end(command.stdin ?? '');
   const { onStdout } = command;

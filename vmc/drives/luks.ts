@@ -83,7 +83,7 @@ export async function luksResize(driveId: string, device: string, key: Uint8Arra
 }
 
 /**
- * dmsetup(8) takes a third of the time: cryptsetup reads the header first, to see what else it has mapped. Only a
+ * dmsetup(8) takes half of the time: cryptsetup reads the header first, to see what else it has mapped. Only a
  * re-encryption maps anything else. @throws VmcError 'busy' while something uses it.
  */
 export async function luksClose(driveId: string): Promise<void> {

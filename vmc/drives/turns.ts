@@ -6,7 +6,6 @@ import type { CallContext } from '../../shared/rpc/method.ts';
 import { Undo } from '../../shared/undo.ts';
 import { lockDrive, RUN_FOLDER } from './drive-lock.ts';
 import { findDevice, holdDevice, waitForDevice } from './find-device.ts';
-import { hasMirror } from './header-mirror.ts';
 import { requireStaying } from './leaving.ts';
 import { settleReencryption } from './reencrypt.ts';
 import { findTorn, requireWhole, type Torn } from './torn.ts';
@@ -57,7 +56,7 @@ export class DriveTurns {
         const device = await findDevice(driveId); // another disk may have got its name while we waited
         const torn = await findTorn(driveId);
         // What was re-encrypting a disk that has gone ended with it.
-        if (device !== undefined && torn === undefined && (await hasMirror(driveId)))
+        if (device !== undefined && torn === undefined)
           await holdDevice(driveId, device, () => settleReencryption(driveId, device));
         return work({ device, torn });
       });

@@ -15,6 +15,7 @@ const MARK = 'VMC_TEST_OWN_DEV';
 const sick = 'drv0123456789abcdef';
 const gone = 'drvffffffffffffffff';
 const torn = 'drv1111111111111111';
+const killed = 'drv2222222222222222';
 
 async function tests(): Promise<void> {
   const dev = t.testdir();
@@ -90,6 +91,20 @@ async function tests(): Promise<void> {
   await t.rejects(
     turns.withDevice({ driveId: torn, secrets: [] }, stoppable, async () => t.fail('it was used')),
     { code: 'wrong-state', message: /taken away/ },
+  );
+
+  // cryptsetup was killed while it re-encrypted a mounted drive: the mirror of its header is gone, a piece of it hangs.
+  await command('mknod', join(dev, 'sdu'), 'b', major, minor);
+  symlinkSync('../../sdu', join(byId, `scsi-0QEMU_QEMU_HARDDISK_${killed}`));
+  for (const [at, name] of [mappingName(killed), `${mappingName(killed)}-overlay`].entries()) {
+    const number = `253:${904 + at}`;
+    for (const folder of ['dm', 'slaves/sdu']) mkdirSync(join(numbers, number, folder), { recursive: true });
+    writeFileSync(join(numbers, number, 'dm/name'), `${name}\n`);
+    await command('mknod', join('/dev/mapper', name), 'b', '253', `${904 + at}`);
+  }
+  await t.rejects(
+    turns.run(killed, stoppable, async () => t.fail('who unmounts or trims it waits for ever')),
+    { code: 'wrong-state', message: /killed/, hint: /--force/ },
   );
 }
 
