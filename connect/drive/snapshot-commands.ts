@@ -1,8 +1,9 @@
 /** `connect drive snapshot`: ciphertext of a drive at one moment, kept by its host or at the site's SFTP server. */
 import { type Command, Option } from 'commander';
 import { driveFormatSchema } from '../../shared/agent-api/index.ts';
-import { type Forgotten, snapshotMethods, snapshotTargetSchema } from '../../shared/agent-api/snapshots.ts';
+import { snapshotMethods, snapshotTargetSchema } from '../../shared/agent-api/snapshots.ts';
 import { humanBytes, table } from '../../shared/cli/program.ts';
+import { forgottenText } from '../../shared/cli/snapshot-text.ts';
 import { VmcError } from '../../shared/errors.ts';
 import { nameSchema, snapshotIdSchema } from '../../shared/names.ts';
 import { type KnownSnapshot, snapshotRoutes } from '../../shared/rest-api/drive-care.ts';
@@ -174,15 +175,6 @@ export function addSnapshotCommands(drives: Command, io: ConnectIo): void {
         reply(io, json, { driveId, forgotten }, (it) => forgottenText(it.forgotten));
       }),
     );
-}
-
-function forgottenText(forgotten: readonly Forgotten[]): string {
-  if (forgotten.length === 0) return 'Nothing was unfinished.';
-  const text = ({ snapshotId, doing, remains }: Forgotten) => [
-    `${snapshotId}  ${doing === 'making' ? 'was not finished' : 'deleted'}${remains.length === 0 ? '' : '; on the server there may remain:'}`,
-    ...remains.map((path) => `  ${path}`),
-  ];
-  return forgotten.flatMap(text).join('\n');
 }
 
 /** Of a drive that may be gone: then the snapshots tell. */

@@ -2,13 +2,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
 import { driveFormatSchema } from '../../shared/agent-api/index.ts';
-import {
-  type Forgotten,
-  type Snapshot,
-  snapshotKindSchema,
-  snapshotTargetSchema,
-} from '../../shared/agent-api/snapshots.ts';
+import { type Snapshot, snapshotKindSchema, snapshotTargetSchema } from '../../shared/agent-api/snapshots.ts';
 import { answer, humanBytes, table } from '../../shared/cli/program.ts';
+import { forgottenText } from '../../shared/cli/snapshot-text.ts';
 import { VmcError } from '../../shared/errors.ts';
 import type { Work } from '../drives/qemu-img.ts';
 import { createSnapshot } from '../snapshots/create.ts';
@@ -37,16 +33,6 @@ const snapshotLines = (snapshots: readonly Snapshot[]): string =>
       it.parentId ?? '-',
     ]),
   ]);
-
-function forgottenText(forgotten: readonly Forgotten[]): string {
-  if (forgotten.length === 0) return 'nothing was unfinished';
-  return forgotten
-    .flatMap(({ snapshotId, doing, remains }) => [
-      `${snapshotId}  ${doing === 'making' ? 'was not finished' : 'deleted'}${remains.length === 0 ? '' : '; on the server there may remain:'}`,
-      ...remains.map((path) => `  ${path}`),
-    ])
-    .join('\n');
-}
 
 export function addSnapshotCommands(program: Command, { io, host, stopSignal }: CliContext): void {
   const snapshot = program

@@ -1,11 +1,9 @@
 /** What can be wrong with a host: no libvirt, no room, no configuration. Each is one clear error, and nothing is changed. */
-import { once } from 'node:events';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
 import t from 'tap';
 import { bootstrapFor, makeHostBox } from './support/host-box.ts';
+import { daemonStoppedAfter } from './support/stopped-daemon.ts';
 
 t.setTimeout(180_000);
 
@@ -39,15 +37,8 @@ t.test('a host in trouble', async (t) => {
   await t.test(
     'H10: the daemon enforces the firewall all the same, says what is missing, and stops when told',
     async (t) => {
-      const child = await box.start(box.namespace, ['host-agent/main.ts', 'daemon', '--config', box.config]);
-      const ended = once(child, 'exit');
-      const seen = new Set<string>();
-      for await (const line of createInterface({ input: child.stdout as Readable })) {
-        const { event } = JSON.parse(line) as { event: string };
-        seen.add(event);
-        if (!child.killed && seen.has('not-linked') && seen.has('libvirt-down')) child.kill('SIGTERM');
-      }
-      t.strictSame(await ended, [0, null]);
+      const { seen, ended } = await daemonStoppedAfter(box, ['not-linked', 'libvirt-down']);
+      t.strictSame(ended, [0, null]);
       t.ok(seen.has('reconcile-failed'));
       t.ok(seen.has('stopped'));
       t.match(await box.agent(['firewall', 'check']), { exitCode: 0 });

@@ -1,14 +1,12 @@
 /** A whole life of VMs and drives on a libvirt of the test's own. The machines run SeaBIOS on a blank disk: nothing needs to boot. */
-import { once } from 'node:events';
 import { copyFile, readdir, readFile, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import type { Readable } from 'node:stream';
 import t from 'tap';
 import * as z from 'zod';
 import { driveFileSchema, vmStatusSchema } from '../../../shared/agent-api/index.ts';
 import { BACKEND_URL, bootstrapFor, createVmArgs, type HostBox, makeHostBox } from './support/host-box.ts';
 import { refusalOf } from './support/refusal.ts';
+import { daemonStoppedAfter } from './support/stopped-daemon.ts';
 
 const [A, B, C] = ['vm-aaaaaaaaaaaa', 'vm-bbbbbbbbbbbb', 'vm-cccccccccccc'];
 const [D1, D2] = ['drv0000000000000001', 'drv0000000000000002'];
@@ -207,15 +205,8 @@ t.test('VMs and drives', async (t) => {
   });
 
   await t.test('H10: told to stop while it listens to libvirt, the daemon ends in order', async (t) => {
-    const child = await box.start(box.namespace, ['host-agent/main.ts', 'daemon', '--config', box.config]);
-    const ended = once(child, 'exit');
-    const seen = new Set<string>();
-    for await (const line of createInterface({ input: child.stdout as Readable })) {
-      const { event } = JSON.parse(line) as { event: string };
-      seen.add(event);
-      if (!child.killed && seen.has('not-linked') && seen.has('accelerator')) child.kill('SIGTERM');
-    }
-    t.strictSame(await ended, [0, null]);
+    const { seen, ended } = await daemonStoppedAfter(box, ['not-linked', 'accelerator']);
+    t.strictSame(ended, [0, null]);
     t.ok(seen.has('stopped'));
   });
 });
